@@ -1,0 +1,36 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check lock clean
+
+PYTHON ?= python3
+UV ?= uv
+BIN := .venv/bin
+STAMP := .venv/.bootstrapped
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml tools/bootstrap.py
+	@$(PYTHON) tools/bootstrap.py
+
+demo: $(STAMP) ## Load the demonstration and serve it on 127.0.0.1:8000
+	@$(BIN)/throughline demo
+
+serve: $(STAMP) ## Serve on 127.0.0.1:8000 with a database of its own in .throughline/
+	@$(BIN)/throughline serve
+
+check: $(STAMP) ## Format, lint, types and layers, without running anything
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p app
+	$(BIN)/lint-imports
+
+test: check ## Check, then run every test on a real database
+	$(BIN)/pytest -n 2
+
+lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)
+	printf 'hatchling\neditables\n' | $(UV) pip compile pyproject.toml - --extra test \
+	  --generate-hashes --universal --python-version 3.11 --quiet \
+	  --custom-compile-command 'make lock' -o requirements.lock
+
+clean: ## Remove the environment, caches and the embedded database
+	rm -rf .venv .cache .throughline .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

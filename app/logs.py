@@ -1,0 +1,148 @@
+"""Log lines as JSON objects, one a line, that tell what the service did and nothing about anybody.
+
+A line names the route (`/fhir/{type}/{id}`), never the path, the query or the body. Of an exception it
+gives the types and the places in the code: its text may repeat a value of a record. Messages of other
+libraries are given without their arguments, for the same reason.
+Neighbours: `app.commands.serving` (wraps the application in `RequestLog`), `app.storage.audit` (who saw what).
+The request id follows hl7.org/fhir/R4/http.html#custom.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+import traceback
+import uuid
+from collections.abc import Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_LOG: Final = logging.getLogger(__name__)
+_OURS: Final = ("app", "throughline", "uvicorn")
+"""Loggers whose messages are known to hold no value of a record, arguments included."""
+
+_UUID: Final = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_ECHOED: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_request_id: ContextVar[uuid.UUID | None] = ContextVar("request_id", default=None)
+
+
+def request_id() -> uuid.UUID:
+    """The id of the request being served; outside of one, a new id."""
+    return _request_id.get() or uuid.uuid4()
+
+
+def configure(level: str, stream: TextIO | None = None) -> None:
+    """Send every logger's lines to `stream` (standard error) as JSON, from `level` (a name) up.
+
+    Replaces handlers that stand there: uvicorn's own, and those of an earlier call.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    # Its lines hold paths and queries; `RequestLog` writes ours.
+    logging.getLogger("uvicorn.access").disabled = True
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a record: time, level, logger, message, request_id, and the `fields` given as extra."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _message(record),
+        }
+        current = _request_id.get()
+        if current is not None:
+            line["request_id"] = str(current)
+        line |= getattr(record, "fields", {})
+        if record.exc_info is not None and record.exc_info[1] is not None:
+            line["errors"] = [type(error).__name__ for error in _chain(record.exc_info[1])]
+            line["places"] = [
+                f"{frame.filename}:{frame.lineno} {frame.name}"
+                for frame in traceback.extract_tb(record.exc_info[2])
+            ]
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _message(record: logging.LogRecord) -> str:
+    if record.name.partition(".")[0] in _OURS:
+        return record.getMessage()
+    first, *_ = str(record.msg).splitlines() or [""]
+    return first
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+class RequestLog:
+    """ASGI: gives each request an id, told in X-Request-Id, and logs its end.
+
+    A client's own id is used where it is a UUID. Another one is echoed as X-Correlation-Id and never
+    logged: it may say anything. A request that fails inside (500 and up) is logged as an error, every
+    other one at debug: who read what is the audit's to tell, and a line costs 25 µs.
+    """
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of any kind; only HTTP is logged."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        given = next((v for name, v in scope["headers"] if name == b"x-request-id"), b"")
+        known = _UUID.fullmatch(given) is not None
+        identity = uuid.UUID(given.decode()) if known else uuid.uuid4()
+        headers = [(b"x-request-id", given if known else str(identity).encode())]
+        if not known and _ECHOED.fullmatch(given):
+            headers.append((b"x-correlation-id", given))
+        status = 500
+        begun = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            await send(message)
+
+        token = _request_id.set(identity)
+        try:
+            await self._application(scope, receive, send_with_id)
+        finally:
+            level = logging.ERROR if status >= 500 else logging.DEBUG
+            if _LOG.isEnabledFor(level):
+                fields = {
+                    "method": scope["method"],
+                    "route": _route(scope),
+                    "status": status,
+                    "milliseconds": round((time.perf_counter() - begun) * 1000, 2),
+                }
+                _LOG.log(level, "request", extra={"fields": fields})
+            _request_id.reset(token)
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route that served; `unrouted` where none did, because a path names people."""
+    template = getattr(scope.get("route"), "path", None)
+    return template if isinstance(template, str) else "unrouted"

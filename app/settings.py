@@ -1,0 +1,123 @@
+"""What an operator can set: one class, read from environment variables that begin with `TL_`.
+
+Neighbours: `app.main` and `app.cli` read it, `app.embedded` serves a database when no URL is set.
+The same table for people is docs/settings.md; a test keeps the two in step.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+
+
+class SettingsError(ValueError):
+    """A setting of the environment cannot be used; the message names it."""
+
+
+class Settings(BaseSettings):
+    """The settings of one process; invalid values stop the start, naming the setting."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TL_", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address the HTTP server listens on."""
+
+    port: int = Field(default=8000, ge=1, le=65535)
+    """TCP port the HTTP server listens on."""
+
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that serve; each has its own database connections."""
+
+    base_url: str | None = None
+    """Public FHIR base, for links and references; unset, it follows from host and port."""
+
+    state_dir: Path = Path(".throughline")
+    """Folder of the embedded database, when no database URL is set."""
+
+    database_url: SecretStr | None = None
+    """PostgreSQL URL of the service's role; unset, an embedded PostgreSQL is started."""
+
+    migration_database_url: SecretStr | None = None
+    """PostgreSQL URL of a role that may create roles and tables; used by migrations only."""
+
+    service_role: str = Field(default="throughline_service", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    """Database role the service reads as; it owns nothing and is bound by row-level security."""
+
+    service_password: SecretStr | None = None
+    """Password that migrations give the service's role; unset, its password is left alone."""
+
+    pool_min: int = Field(default=2, ge=0)
+    """Database connections kept open."""
+
+    pool_max: int = Field(default=10, ge=1)
+    """Database connections opened at most."""
+
+    max_body_bytes: int = Field(default=10 * MEBIBYTE, ge=1)
+    """Largest request body accepted, in bytes."""
+
+    max_bundle_entries: int = Field(default=500, ge=1)
+    """Most entries accepted in a batch or transaction."""
+
+    max_depth: int = Field(default=64, ge=1)
+    """Deepest nesting accepted in a resource's JSON."""
+
+    default_count: int = Field(default=20, ge=1)
+    """Entries of a search page when `_count` is absent."""
+
+    max_count: int = Field(default=1000, ge=1)
+    """Most entries of a search page, whatever `_count` says."""
+
+    statement_timeout_ms: int = Field(default=10_000, ge=1)
+    """Longest a database statement may run, in milliseconds."""
+
+    token_lifetime_seconds: int = Field(default=900, ge=1)
+    """How long an access token is valid, in seconds; one for an emergency 900 at most."""
+
+    update_as_create: bool = False
+    """Whether a PUT to an id that does not exist creates the resource."""
+
+    demo: bool = False
+    """Whether demonstration data and clients are loaded; never set it where real records are."""
+
+    log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
+    """Least severe message that is logged."""
+
+    @classmethod
+    def load(cls) -> Self:
+        """The settings of the environment.
+
+        Raises SettingsError naming each setting that cannot be used, and why, but not its value.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = [
+                f"TL_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+                if each["loc"]
+                else each["msg"].removeprefix("Value error, ")
+                for each in error.errors(include_input=False, include_url=False)
+            ]
+            raise SettingsError("; ".join(faults)) from None
+
+    @property
+    def fhir_base(self) -> str:
+        """The FHIR base URL, without a slash at its end."""
+        if self.base_url is not None:
+            return self.base_url.rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/fhir"
+
+    @model_validator(mode="after")
+    def _bounds_agree(self) -> Self:
+        if self.pool_min > self.pool_max:
+            raise ValueError("pool_min must not exceed pool_max")
+        if self.default_count > self.max_count:
+            raise ValueError("default_count must not exceed max_count")
+        return self

@@ -1,0 +1,116 @@
+"""A real database for each test that asks for one: a copy of a migrated template, dropped after.
+
+Each worker of pytest-xdist has its own server, or its own template where TL_TEST_DATABASE_URL names
+one server for all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from app.embedded import EmbeddedPostgres
+
+SERVICE_ROLE = "throughline_service"
+SERVICE_PASSWORD = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A server whose databases tests may create and drop."""
+
+    superuser_url: str
+    worker: str
+
+    def admin_url(self, database: str) -> str:
+        return urlunsplit(urlsplit(self.superuser_url)._replace(path=f"/{quote(database)}"))
+
+    def service_url(self, database: str) -> str:
+        parts = urlsplit(self.admin_url(database))
+        where = parts.netloc.rpartition("@")[2]
+        login = f"{SERVICE_ROLE}:{SERVICE_PASSWORD}@{where}"
+        return urlunsplit(parts._replace(netloc=login))
+
+    def execute(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self.superuser_url, autocommit=True) as connection:
+            connection.execute(statement)
+
+    def create(self, database: str, template: str) -> None:
+        self.drop(database)
+        self.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(database), sql.Identifier(template)
+            )
+        )
+
+    def drop(self, database: str) -> None:
+        self.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One database: its owner's URL, and the URL of the role that the service reads as."""
+
+    name: str
+    admin_url: str
+    service_url: str
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    given = os.environ.get("TL_TEST_DATABASE_URL")
+    if given is not None:
+        yield Cluster(given, worker)
+        return
+    # Not pytest's own temporary folder: it is closed to the account that PostgreSQL runs as.
+    with tempfile.TemporaryDirectory(prefix="tl-cluster-") as folder:
+        Path(folder).chmod(0o711)
+        server = EmbeddedPostgres(Path(folder) / worker, durable=False)
+        url = server.start()
+        try:
+            yield Cluster(url, worker)
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def template_database(cluster: Cluster) -> Iterator[str]:
+    """The name of a migrated database that nobody is connected to."""
+    from app.storage import migrate
+
+    name = f"tl_template_{cluster.worker}"
+    cluster.create(name, "template0")
+    migrate.upgrade(cluster.admin_url(name), SERVICE_ROLE, SERVICE_PASSWORD)
+    yield name
+    cluster.drop(name)
+
+
+_number = itertools.count(1)
+
+
+@pytest.fixture
+def database(cluster: Cluster, template_database: str) -> Iterator[Callable[[], Database]]:
+    """Makes databases, each a fresh copy of the template; they are dropped after the test."""
+    made: list[str] = []
+
+    def make() -> Database:
+        name = f"tl_test_{cluster.worker}_{next(_number)}"
+        cluster.create(name, template_database)
+        made.append(name)
+        return Database(name, cluster.admin_url(name), cluster.service_url(name))
+
+    yield make
+    for name in made:
+        cluster.drop(name)
