@@ -1,0 +1,309 @@
+"""A search as it is sent, read into clauses (AND) and result options.
+
+    parse("Observation", [("code", "http://loinc.org|1234-5"), ("date", "ge2024")], …)
+
+Nothing that narrows a search is ever dropped quietly: chains, `_has`, unsupported types of
+parameter and modifiers are refused however lenient the caller is. Only a parameter that R4 does
+not define for the type, and a wish for a shorter form (`_elements`, `_summary`), are ignored
+unless `strict` (Prefer: handling=strict); `SearchQuery.applied` tells what was not ignored, for
+the self link. The server's own paging parameters are taken out before.
+
+Clauses and values are in `app.fhir_mappings.search_clauses`; SQL is in `app.storage`.
+
+Pinned: hl7.org/fhir/R4/search.html#errors, #sort, #count, #total, #include, #summary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+from urllib.parse import quote, urlencode
+
+from app.errors import FhirError, Issue, IssueCode
+from app.fhir_mappings.registry import is_resource_type
+from app.fhir_mappings.search_clauses import (
+    Clause,
+    DateClause,
+    DateRange,
+    IdClause,
+    LastUpdatedClause,
+    StringClause,
+    TokenClause,
+    alternatives,
+    boolean,
+    clause,
+    refuse,
+)
+from app.fhir_mappings.search_keys import parameter_key
+from app.fhir_mappings.search_parameters import parameter
+
+__all__ = [
+    "Clause",
+    "DateClause",
+    "DateRange",
+    "IdClause",
+    "Include",
+    "LastUpdatedClause",
+    "SearchQuery",
+    "SortKey",
+    "StringClause",
+    "TokenClause",
+    "Total",
+    "parse",
+    "query_string",
+]
+
+Total: TypeAlias = Literal["none", "estimate", "accurate"]
+
+_TOTALS: Final[dict[str, Total]] = {
+    "none": "none",
+    "estimate": "estimate",
+    "accurate": "accurate",
+}
+_SORTED_COLUMNS: Final = frozenset({"_id", "_lastUpdated"})
+_SORTED_TYPES: Final = frozenset({"date", "string"})
+_SHORTER_FORMS: Final = frozenset({"true", "text", "data"})
+_NEVER_IGNORED: Final = frozenset(
+    {"_contained", "_containedType", "_content", "_filter", "_has", "_list", "_query", "_text"}
+)
+_ONCE: Final = frozenset({"_count", "_format", "_pretty", "_sort", "_summary", "_total"})
+_NUMBER: Final = re.compile(r"[0-9]+")
+_COUNT_DIGITS: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """One key of `_sort`. type: `date` or `string` with the key of its rows; `_id` or
+    `_lastUpdated`, which are columns, with None.
+    """
+
+    code: str
+    descending: bool
+    key: int | None
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """One `_include` or `_revinclude`.
+
+    parameter: `*` for every link of the source type. key: `link.parameter`, 0 for `*`.
+    target_type: None for any.
+    """
+
+    source_type: str
+    parameter: str
+    key: int
+    target_type: str | None = None
+    iterate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """A search that can be run.
+
+    clauses: all must hold. count: page size, at most the server's maximum. summary_count: only the
+    total is asked (`_summary=count`, or `_count=0`; count is then 0). sort: empty for the server's
+    own order. format: as sent, None without. applied: parameters that were not ignored, as sent.
+    """
+
+    resource_type: str
+    clauses: tuple[Clause, ...]
+    count: int
+    sort: tuple[SortKey, ...] = ()
+    total: Total = "none"
+    summary_count: bool = False
+    includes: tuple[Include, ...] = ()
+    revincludes: tuple[Include, ...] = ()
+    format: str | None = None
+    pretty: bool = False
+    applied: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A query being read."""
+
+    resource_type: str
+    strict: bool
+    base_urls: tuple[str, ...]
+    max_count: int
+    count: int
+    clauses: list[Clause] = field(default_factory=list)
+    sort: list[SortKey] = field(default_factory=list)
+    total: Total = "none"
+    summary_count: bool = False
+    includes: list[Include] = field(default_factory=list)
+    revincludes: list[Include] = field(default_factory=list)
+    format: str | None = None
+    pretty: bool = False
+    applied: list[tuple[str, str]] = field(default_factory=list)
+
+
+def parse(
+    resource_type: str,
+    parameters: Sequence[tuple[str, str]],
+    *,
+    strict: bool,
+    base_urls: tuple[str, ...],
+    max_count: int,
+    default_count: int,
+) -> SearchQuery:
+    """Read a search of one type.
+
+    parameters: (name with modifier, value), percent-decoded, in their order. base_urls: addresses
+    of this server without a slash at the end.
+
+    Raises FhirError (400) with an issue for each parameter at fault, invalid or not-supported, its
+    expression the parameter's name; values are never repeated. KeyError where R4 has no such type.
+    """
+    draft = _Draft(resource_type, strict, base_urls, max_count, min(default_count, max_count))
+    issues: list[Issue] = []
+    seen: set[str] = set()
+    for name, value in parameters:
+        try:
+            if name in _ONCE and name in seen:
+                refuse(IssueCode.INVALID, "Give this parameter once.", name)
+            seen.add(name)
+            if _read(draft, name, value):
+                draft.applied.append((name, value))
+        except FhirError as error:
+            issues.extend(error.issues)
+    if issues:
+        raise FhirError(issues, status=400)
+    return SearchQuery(
+        resource_type=resource_type,
+        clauses=tuple(draft.clauses),
+        count=0 if draft.summary_count else draft.count,
+        sort=tuple(draft.sort),
+        total=draft.total,
+        summary_count=draft.summary_count,
+        includes=tuple(draft.includes),
+        revincludes=tuple(draft.revincludes),
+        format=draft.format,
+        pretty=draft.pretty,
+        applied=tuple(draft.applied),
+    )
+
+
+def query_string(parameters: Iterable[tuple[str, str]]) -> str:
+    """Parameters percent-encoded for a link, in their order, without a question mark."""
+    return urlencode(list(parameters), quote_via=quote, safe=":,/")
+
+
+def _read(draft: _Draft, name: str, value: str) -> bool:
+    """Put one parameter into the draft; False where it is ignored."""
+    code, _, modifier = name.partition(":")
+    if code in _NEVER_IGNORED:
+        if name == "_contained" and value == "false":
+            return True
+        refuse(IssueCode.NOT_SUPPORTED, "This parameter cannot be searched here.", name)
+    if "." in name:
+        refuse(IssueCode.NOT_SUPPORTED, "Chained parameters cannot be searched here.", name)
+    match code:
+        case "_include" | "_revinclude":
+            _read_include(draft, name, code, modifier, value)
+            return True
+        case "_count" | "_format" | "_pretty" | "_sort" | "_summary" | "_total" | "_elements":
+            if modifier:
+                refuse(IssueCode.NOT_SUPPORTED, "This parameter has no modifiers.", name)
+            return _read_option(draft, code, value)
+    of = parameter(draft.resource_type, code)
+    if of is None:
+        return _ignore(draft, name, "This type has no such search parameter.")
+    draft.clauses.append(clause(draft.resource_type, of, modifier, value, draft.base_urls))
+    return True
+
+
+def _ignore(draft: _Draft, name: str, diagnostics: str) -> bool:
+    if draft.strict:
+        refuse(IssueCode.NOT_SUPPORTED, diagnostics, name)
+    return False
+
+
+def _read_option(draft: _Draft, name: str, value: str) -> bool:
+    match name:
+        case "_count":
+            _read_count(draft, name, value)
+        case "_sort":
+            return _read_sort(draft, name, value)
+        case "_total":
+            if value not in _TOTALS:
+                refuse(IssueCode.INVALID, "Give none, estimate or accurate.", name)
+            draft.total = _TOTALS[value]
+        case "_summary":
+            if value in _SHORTER_FORMS:
+                return _ignore(draft, name, "Resources are answered whole: give count or false.")
+            if value not in ("count", "false"):
+                refuse(IssueCode.INVALID, "Give true, text, data, count or false.", name)
+            draft.summary_count = draft.summary_count or value == "count"
+        case "_format":
+            draft.format = value
+        case "_pretty":
+            draft.pretty = boolean(value, name)
+        case _:
+            return _ignore(draft, name, "Resources are answered whole.")
+    return True
+
+
+def _read_count(draft: _Draft, name: str, value: str) -> None:
+    if not _NUMBER.fullmatch(value):
+        refuse(IssueCode.INVALID, "Give a whole number, 0 or more.", name)
+    digits = value.lstrip("0")
+    if not digits:
+        draft.summary_count = True
+    elif len(digits) > _COUNT_DIGITS:
+        draft.count = draft.max_count
+    else:
+        draft.count = min(int(digits), draft.max_count)
+
+
+def _read_sort(draft: _Draft, name: str, value: str) -> bool:
+    keys: list[SortKey] = []
+    for each in alternatives(value, name):
+        code = each.removeprefix("-")
+        descending = each != code
+        of = parameter(draft.resource_type, code)
+        if of is None:
+            return _ignore(draft, name, "Sort by search parameters of the type.")
+        if code in _SORTED_COLUMNS:
+            keys.append(SortKey(code, descending, None, code))
+        elif of.type in _SORTED_TYPES and of.expression:
+            key = parameter_key(draft.resource_type, code)
+            keys.append(SortKey(code, descending, key, of.type))
+        else:
+            refuse(
+                IssueCode.NOT_SUPPORTED, "Sort by _id, _lastUpdated, dates or strings only.", name
+            )
+    draft.sort.extend(keys)
+    return True
+
+
+def _read_include(draft: _Draft, name: str, code: str, modifier: str, value: str) -> None:
+    if modifier not in ("", "iterate"):
+        refuse(IssueCode.NOT_SUPPORTED, "Of modifiers, only iterate is supported.", name)
+    include = _include(draft.resource_type, code, name, value, modifier == "iterate")
+    found = draft.includes if code == "_include" else draft.revincludes
+    if include not in found:
+        found.append(include)
+
+
+def _include(resource_type: str, code: str, name: str, value: str, iterate: bool) -> Include:
+    if value == "*" and code == "_include":
+        value = f"{resource_type}:*"
+    source, *rest = value.split(":")
+    if not is_resource_type(source) or not 1 <= len(rest) <= 2:
+        refuse(IssueCode.INVALID, "Give Type:parameter or Type:parameter:TargetType.", name)
+    target = rest[1] if len(rest) == 2 else None
+    if target is not None and not is_resource_type(target):
+        refuse(IssueCode.INVALID, "Name an R4 resource type as the target.", name)
+    if rest[0] == "*":
+        return Include(source, "*", 0, target, iterate)
+    of = parameter(source, rest[0])
+    if of is None or of.type != "reference" or not of.expression:
+        refuse(IssueCode.INVALID, "Name a reference parameter of the source type.", name)
+    if target is not None and of.targets and target not in of.targets:
+        refuse(IssueCode.INVALID, "The parameter does not point at the target type.", name)
+    return Include(source, of.code, parameter_key(source, of.code), target, iterate)
