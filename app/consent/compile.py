@@ -1,0 +1,209 @@
+"""Compile a survivor's Consents to grants, every deny already subtracted.
+
+The regions are those of docs/decisions/0001-the-spine.md, "From a Consent to grants": one for every
+permit provision (with all provisions on its path) and known actor, one for each custodian's own
+records, one for the survivor's own record, one for emergencies. Pure and deterministic:
+the same Consents give the same rows in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from app.consent import labels, purposes
+from app.consent.algebra import Region, absorbed, clause_order, meet_all, tidy
+from app.consent.criteria import Resolve
+from app.consent.enforceable import assess
+from app.consent.model import ANYONE, EMERGENCY, Action, Grant, StoredConsent, Terms
+from app.consent.periods import instant, micros
+from app.consent.provision import Provisions, parse
+from app.consent.reading import Json, text
+from app.consent.subtraction import Denial, denial, subtract
+from app.ids import Rid
+
+ROWS_PER_GRANTEE: Final = 64
+"""Past so many rows of one grantee a deny no longer splits rows but adds to their residual."""
+
+ROWS: Final = 1_000
+"""The same for all rows of one survivor."""
+
+CUSTODIAN_RECORD: Final = "custodian"
+OWN_RECORD: Final = "own-record"
+EMERGENCY_ACCESS: Final = "emergency"
+
+
+class _Base(NamedTuple):
+    """A region before denies, and where it comes from."""
+
+    region: Region
+    consent: Rid | None
+    provision: str
+
+
+class _Judged(NamedTuple):
+    """A stored Consent with its trees and what of it counts."""
+
+    stored: StoredConsent
+    provisions: Provisions
+    enforceable: bool
+    denies_count: bool
+
+
+def compile_grants(
+    patient: Rid,
+    consents: Sequence[StoredConsent],
+    custodians: Collection[Rid],
+    *,
+    now: datetime,
+    resolve: Resolve,
+    terms: Terms,
+    ceilings: Sequence[Json] = (),
+) -> tuple[Grant, ...]:
+    """The grants of one survivor.
+
+    patient: Rid of the Patient. consents: the present versions of all Consents about that patient
+    (whether `Consent.patient` is this patient is not checked). custodians: the organizations that
+    wrote about the patient, or `CUSTODIAN` alone for all of them. now: aware; what has wholly
+    passed by then gives no row, and the grants must not be asked about an earlier time. resolve:
+    Rids by literal reference. ceilings: administrative policies, shaped as Consents; their active
+    denies come off every grant and their permits count for nothing.
+    """
+    at = micros(now)
+    judged = [_judge(stored, resolve, terms, now) for stored in sorted(consents, key=_by_rid)]
+    denials = [
+        d
+        for one in judged
+        if one.denies_count
+        for d in _denials(one.provisions, trusted=one.enforceable)
+    ]
+    limits = [
+        d
+        for policy in ceilings
+        if text(policy, "status") == "active"
+        for d in _denials(parse(policy, resolve, terms), trusted=True)
+    ]
+    named = _ordered([*limits, *(d for d in denials if d.named)])
+    urgent = _ordered([*limits, *(d for d in denials if d.with_actor or d.emergency)])
+    rows = _Rows()
+    for custodian in sorted(set(custodians)):
+        own = Region(custodian, at, custodian=custodian)
+        rows.add(_Base(own, None, CUSTODIAN_RECORD), named)
+    rows.add(_Base(_own_record(patient, at), None, OWN_RECORD), named)
+    rows.add(_Base(_emergency(at), None, EMERGENCY_ACCESS), urgent)
+    everything = _ordered([*limits, *denials])
+    for one in judged:
+        if one.enforceable:
+            for base in _permits(one, patient, at):
+                rows.add(base, everything)
+    return rows.grants(at)
+
+
+def _by_rid(stored: StoredConsent) -> int:
+    return stored.rid
+
+
+def _judge(stored: StoredConsent, resolve: Resolve, terms: Terms, now: datetime) -> _Judged:
+    provisions = parse(stored.resource, resolve, terms)
+    status = assess(stored.resource, provisions, now)
+    return _Judged(stored, provisions, status.enforceable, status.denies_count)
+
+
+def _denials(provisions: Provisions, *, trusted: bool) -> list[Denial]:
+    return [denial(path, trusted=trusted) for path in provisions.paths() if not path[-1].permits]
+
+
+def _ordered(denials: Iterable[Denial]) -> list[Denial]:
+    """Each once, and those that narrow without splitting first."""
+    unique = {d.parts: d for d in denials}
+    return sorted(unique.values(), key=lambda d: (len(d.parts), str(d.parts)))
+
+
+def _own_record(patient: Rid, at: int) -> Region:
+    kept_back = labels.sensitivity_closure("PSYTHPN") | labels.NOPAT
+    return Region(patient, at, actions=int(Action.READ), forbidden=kept_back)
+
+
+def _emergency(at: int) -> Region:
+    return Region(EMERGENCY, at, actions=int(Action.READ), purposes=purposes.EMERGENCY)
+
+
+def _permits(judged: _Judged, patient: Rid, at: int) -> Iterator[_Base]:
+    """The regions of the permit provisions of one Consent."""
+    stored = judged.stored
+    # An organization cannot release records to itself (decision 0001, "who may release").
+    excluded = frozenset() if stored.recorder == patient else frozenset({int(stored.recorder)})
+    for path in judged.provisions.paths():
+        if not path[-1].permits:
+            continue
+        # The first of the innermost known actors becomes the grantee; further ones are residual.
+        chooser = next((p for p in reversed(path) if p.permits and p.actors is not None), None)
+        grantees = (ANYONE,) if chooser is None else chooser.actors or ()
+        for grantee in grantees:
+            if grantee in excluded:
+                continue
+            start = Region(grantee, at, excluded=excluded, custodian=stored.releases)
+            region = meet_all(start, (c for p in path for c in p.clauses))
+            if region is not None:
+                yield _Base(region, stored.rid, path[-1].path)
+
+
+class _Rows:
+    """The rows so far, by grantee, within their bounds."""
+
+    def __init__(self) -> None:
+        self._bases: dict[Region, tuple[Rid | None, str]] = {}
+        self._by_grantee: dict[int, list[Region]] = {}
+        self._count = 0
+
+    def add(self, base: _Base, denials: Sequence[Denial]) -> None:
+        """Subtract the denies from a base region and keep what is left of it."""
+        held = len(self._by_grantee.get(base.region.grantee, ()))
+        regions = [base.region]
+        for each in denials:
+            used = max(held, self._count * ROWS_PER_GRANTEE // ROWS)
+            following: list[Region] = []
+            for position, region in enumerate(regions):
+                waiting = len(regions) - position - 1
+                room = ROWS_PER_GRANTEE - used - len(following) - waiting
+                following += subtract(region, each, room)
+            regions = absorbed(following) if len(following) > len(regions) else following
+        for region in regions:
+            tidied = tidy(region)
+            if tidied is not None:
+                self._bases.setdefault(tidied, (base.consent, base.provision))
+                self._by_grantee.setdefault(tidied.grantee, []).append(tidied)
+                self._count += 1
+
+    def grants(self, at: int) -> tuple[Grant, ...]:
+        """The rows as grants, those within another left out."""
+        return tuple(
+            _grant(region, *self._bases[region], at)
+            for regions in self._by_grantee.values()
+            for region in absorbed(regions)
+        )
+
+
+def _grant(region: Region, consent: Rid | None, provision: str, at: int) -> Grant:
+    return Grant(
+        grantee=Rid(region.grantee),
+        actions=region.actions,
+        purposes=region.purposes,
+        valid_from=None if region.valid_from <= at else instant(region.valid_from),
+        valid_to=instant(region.valid_to),
+        excluded=frozenset(map(Rid, region.excluded)),
+        custodian=None if region.custodian is None else Rid(region.custodian),
+        types=region.types,
+        not_types=region.not_types,
+        forbidden=region.forbidden,
+        any_of=region.any_of,
+        data_from=instant(region.data_from),
+        data_to=instant(region.data_to),
+        residual=tuple(
+            tuple(sorted(clause, key=lambda literal: (literal[1], str(literal))))
+            for clause in sorted(region.residual, key=clause_order)
+        ),
+        consent=consent,
+        provision=provision,
+    )

@@ -1,0 +1,1 @@
+"""Tests of the consent compiler, against readable cases and an independent judge."""
