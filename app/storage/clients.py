@@ -1,0 +1,137 @@
+"""Registered clients, signing keys, used assertions: administration, no survivor's data."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A registered client application and whom it acts for (rids)."""
+
+    client_id: str
+    organization: int
+    practitioner: int | None
+    patient: int | None
+    scope: str
+    purposes: tuple[str, ...]
+    emergency: bool
+    privacy_officer: bool
+    jwks: dict[str, Any] | None
+    jwks_url: str | None
+    secret_hash: str | None
+    revoked: bool
+
+
+def _client(row: asyncpg.Record) -> Client:
+    return Client(
+        row["client_id"],
+        row["organization"],
+        row["practitioner"],
+        row["patient"],
+        row["scope"],
+        tuple(row["purposes"]),
+        row["emergency"],
+        row["privacy_officer"],
+        json.loads(row["jwks"]) if row["jwks"] else None,
+        row["jwks_url"],
+        row["secret_hash"],
+        row["revoked_at"] is not None,
+    )
+
+
+async def find_client(pool: asyncpg.Pool, client_id: str) -> Client | None:
+    """The client by its id; None where there is none."""
+    row = await pool.fetchrow("SELECT * FROM tl.client WHERE client_id = $1", client_id)
+    return _client(row) if row else None
+
+
+async def list_clients(pool: asyncpg.Pool) -> list[Client]:
+    """All clients, by name."""
+    return [_client(row) for row in await pool.fetch("SELECT * FROM tl.client ORDER BY client_id")]
+
+
+async def save_client(pool: asyncpg.Pool, client: Client) -> None:
+    """Add a client, or replace the registration of the same id (which also lifts a revocation)."""
+    await pool.execute(
+        "INSERT INTO tl.client (client_id, organization, practitioner, patient, scope, purposes, "
+        "emergency, privacy_officer, jwks, jwks_url, secret_hash) "
+        "VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9::jsonb,$10,$11) ON CONFLICT (client_id) DO UPDATE SET "
+        "organization=excluded.organization, practitioner=excluded.practitioner, "
+        "patient=excluded.patient, scope=excluded.scope, purposes=excluded.purposes, "
+        "emergency=excluded.emergency, privacy_officer=excluded.privacy_officer, "
+        "jwks=excluded.jwks, jwks_url=excluded.jwks_url, secret_hash=excluded.secret_hash, "
+        "revoked_at=NULL",
+        client.client_id,
+        client.organization,
+        client.practitioner,
+        client.patient,
+        client.scope,
+        list(client.purposes),
+        client.emergency,
+        client.privacy_officer,
+        json.dumps(client.jwks) if client.jwks else None,
+        client.jwks_url,
+        client.secret_hash,
+    )
+
+
+async def revoke_client(pool: asyncpg.Pool, client_id: str) -> bool:
+    """Revoke a client; False where there is none to revoke."""
+    done = await pool.execute(
+        "UPDATE tl.client SET revoked_at = now() WHERE client_id = $1 AND revoked_at IS NULL",
+        client_id,
+    )
+    return str(done).endswith("1")
+
+
+async def use_assertion(pool: asyncpg.Pool, client_id: str, jti: str, expires: datetime) -> bool:
+    """Remember an assertion id; False where it was used before (RFC 7523 section 3, replay)."""
+    await pool.execute("DELETE FROM tl.used_assertion WHERE expires_at < now()")
+    done = await pool.execute(
+        "INSERT INTO tl.used_assertion VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        client_id,
+        jti,
+        expires.astimezone(UTC),
+    )
+    return str(done).endswith("1")
+
+
+async def signing_keys(pool: asyncpg.Pool) -> list[tuple[str, str, dict[str, Any]]]:
+    """(kid, private PEM, public JWK) of every key not retired, newest first."""
+    rows = await pool.fetch(
+        "SELECT kid, private_pem, public_jwk FROM tl.signing_key WHERE retired_at IS NULL "
+        "ORDER BY created_at DESC, kid"
+    )
+    return [(row["kid"], row["private_pem"], json.loads(row["public_jwk"])) for row in rows]
+
+
+async def add_signing_key(
+    pool: asyncpg.Pool, kid: str, private_pem: str, public_jwk: dict[str, Any]
+) -> None:
+    """Store a new signing key, unless another process has just stored the first one."""
+    await pool.execute(
+        "INSERT INTO tl.signing_key (kid, private_pem, public_jwk) "
+        "SELECT $1, $2, $3::jsonb WHERE NOT EXISTS "
+        "(SELECT FROM tl.signing_key WHERE retired_at IS NULL)",
+        kid,
+        private_pem,
+        json.dumps(public_jwk),
+    )
+
+
+async def server_secret(pool: asyncpg.Pool, name: str) -> bytes:
+    """32 random bytes by name, made once and shared by all processes of one database."""
+    await pool.execute(
+        "INSERT INTO tl.server_secret VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        name,
+        secrets.token_bytes(32),
+    )
+    value: bytes = await pool.fetchval("SELECT value FROM tl.server_secret WHERE name = $1", name)
+    return value

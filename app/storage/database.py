@@ -1,0 +1,150 @@
+"""Pools and sessions: how the service reaches PostgreSQL, always as somebody.
+
+A `Caller` holds what `tl.enter` takes. A `WriteSession` is one transaction entered as a caller; reads are
+single statements that enter by themselves (docs/decisions/0001-the-spine.md, "One statement a read").
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, NewType, TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from app.consent.model import ANYONE, EMERGENCY, Action
+from app.errors import FhirError, IssueCode, fhir_error
+from app.ids import Rid
+from app.storage import predicate
+
+CUSTODIAN: Final = Rid(-2)
+"""Grantee of the custodian grant: in the closure of every caller that has an organization."""
+
+Pool: TypeAlias = asyncpg.Pool
+"""The service's connections."""
+
+WriteConnection = NewType("WriteConnection", PoolConnectionProxy)
+"""A connection inside a transaction that has entered as a caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as the database needs it; made from verified claims only (`app.security.caller`).
+
+    closure, deny_closure: identities for permits, and widened for denies. purpose: one bit.
+    organization: the caller's custodianship, None for a survivor's own app.
+    epoch: the directory epoch at which the closures were computed.
+    """
+
+    closure: tuple[int, ...]
+    deny_closure: tuple[int, ...]
+    purpose: int
+    organization: int | None
+    epoch: int
+
+    def parameters(self, action: Action = Action.READ) -> tuple[Any, ...]:
+        """The first statement parameters, $1 to $6."""
+        return (
+            self.closure,
+            self.deny_closure,
+            self.purpose,
+            self.organization,
+            int(action),
+            self.epoch,
+        )
+
+
+class StaleClosure(Exception):  # noqa: N818 - a signal to compute the closure again, not an error
+    """Memberships changed since the caller's closure was computed."""
+
+
+class Database:
+    """The service's pool. `open` before use, `close` at the end."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.pool = pool
+
+    @classmethod
+    async def open(
+        cls, url: str, *, minimum: int, maximum: int, statement_timeout_ms: int
+    ) -> Database:
+        """Connect; no reset query between uses, because settings are local to a statement."""
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=minimum,
+            max_size=maximum,
+            reset=_no_reset,
+            server_settings={
+                "statement_timeout": str(statement_timeout_ms),
+                "search_path": "tl",
+                "timezone": "UTC",
+                "application_name": "throughline",
+            },
+        )
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.pool.close()
+
+    async def fetch(
+        self, caller: Caller, body: str, *arguments: Any, action: Action = Action.READ
+    ) -> list[asyncpg.Record]:
+        """Run one entered SELECT; `body` is a sub-select whose own parameters begin at $7.
+
+        StaleClosure where memberships changed. The LATERAL sub-select refers to the entry, so that it
+        cannot run before it.
+        """
+        text = (
+            f"SELECT entry.fresh, found.* FROM {predicate.ENTER} AS entry(fresh) "
+            f"LEFT JOIN LATERAL (SELECT true AS there, inside.* FROM ({body}) AS inside "
+            "WHERE entry.fresh IS NOT NULL OFFSET 0) AS found ON true"
+        )
+        rows = await self.pool.fetch(text, *caller.parameters(action), *arguments)
+        if not rows[0]["fresh"]:
+            raise StaleClosure
+        return rows if rows[0]["there"] else []
+
+    @asynccontextmanager
+    async def write(self, caller: Caller) -> AsyncIterator[WriteConnection]:
+        """One transaction as this caller: commits at the end of the block, rolls back on an error."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            fresh = await connection.fetchval(
+                f"SELECT {predicate.ENTER}", *caller.parameters(Action.READ)
+            )
+            if not fresh:
+                raise StaleClosure
+            yield WriteConnection(connection)
+
+
+async def _no_reset(_: asyncpg.Connection) -> None:
+    return None
+
+
+def base_closure(
+    rids: Sequence[int], *, has_organization: bool, emergency: bool
+) -> tuple[int, ...]:
+    """The identities every caller has besides its own rids."""
+    extra = [int(ANYONE)]
+    if has_organization:
+        extra.append(int(CUSTODIAN))
+    if emergency:
+        extra.append(int(EMERGENCY))
+    return tuple(sorted({*rids, *extra}))
+
+
+def refusal(error: Exception) -> FhirError | None:
+    """The FHIR answer to a database that is busy or slow; None for an error that is a fault of ours."""
+    match error:
+        case asyncpg.QueryCanceledError():
+            return fhir_error(IssueCode.TOO_COSTLY, "The request takes too long; narrow it.")
+        case TimeoutError() | asyncpg.TooManyConnectionsError() | asyncpg.PostgresConnectionError():
+            return fhir_error(
+                IssueCode.TRANSIENT,
+                "The service is busy; try again in a moment.",
+                headers=(("Retry-After", "1"),),
+            )
+        case _:
+            return None

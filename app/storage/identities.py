@@ -1,0 +1,64 @@
+"""Identity closures as of now: who a caller is, beyond its own rids.
+
+Memberships (PractitionerRole, Group, CareTeam, Organization.partOf) are rows written with the directory
+entry itself; `tl.directory_epoch` moves with them, so that a closure kept in memory is never stale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import asyncpg
+
+from app.consent.model import ANYONE
+from app.storage.database import Caller, base_closure
+
+_CLOSURE = """
+WITH RECURSIVE own(rid) AS (
+  SELECT unnest($1::bigint[])
+  UNION
+  SELECT m.belongs_to FROM own JOIN tl.membership m ON m.member = own.rid
+  WHERE NOT m.deny_only AND m.valid_from <= statement_timestamp() AND m.valid_to > statement_timestamp()
+    AND (m.within IS NULL OR m.within = $2::bigint)
+), wide(rid) AS (
+  SELECT rid FROM own
+  UNION
+  SELECT m.belongs_to FROM wide JOIN tl.membership m ON m.member = wide.rid WHERE m.deny_only
+)
+SELECT (SELECT epoch FROM tl.directory_epoch) AS epoch,
+       (SELECT array_agg(rid) FROM own) AS own, (SELECT array_agg(rid) FROM wide) AS wide
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The rids that verified claims name."""
+
+    organization: int | None
+    practitioner: int | None
+    patient: int | None
+
+
+async def resolve_caller(
+    pool: asyncpg.Pool, identity: Identity, *, purpose: int, emergency: bool
+) -> Caller:
+    """The caller with its closures computed now.
+
+    A survivor's own app (patient set) is that patient only: its organization lends it nothing.
+    """
+    if identity.patient is not None:
+        rids = [identity.patient]
+        organization = None
+    else:
+        rids = [r for r in (identity.organization, identity.practitioner) if r is not None]
+        organization = identity.organization
+    (row,) = await pool.fetch(_CLOSURE, rids, organization)
+    return Caller(
+        closure=base_closure(
+            row["own"] or [], has_organization=organization is not None, emergency=emergency
+        ),
+        deny_closure=tuple(sorted({*(row["wide"] or []), int(ANYONE)})),
+        purpose=purpose,
+        organization=organization,
+        epoch=row["epoch"],
+    )

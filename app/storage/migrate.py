@@ -1,0 +1,173 @@
+"""Bring a database to the present schema: tables by Alembic, then roles, functions and policies.
+
+Tables change only by migrations (migrations/versions). Functions, policies and privileges are rendered from
+the code of this release and re-created, in one transaction, when their text differs: a policy can then
+never be older than the query it stands behind. Neighbours: `app.storage.predicate` (the text).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from psycopg import sql
+
+from app.consent import labels
+from app.fhir_mappings import registry
+from app.storage import predicate
+
+KEEPER: Final = "throughline_keeper"
+"""The role that owns the write functions; nobody can log in as it."""
+
+CONSENTED: Final = ("resource", "index_token", "index_date", "index_string")
+"""Tables whose rows carry the consent columns and are policed by the predicate itself."""
+
+_ROLE_ATTEMPTS: Final = 10
+
+SURVIVOR_TABLES: Final = (*CONSENTED, "resource_history", "link", "consent_grant", "membership")
+"""Every table that row-level security is forced upon."""
+
+_KEPT: Final = (
+    "put_resources",
+    "written_now",
+    "put_index",
+    "propagate",
+    "consents_of",
+    "put_grants",
+    "put_memberships",
+    "occupied",
+    "residual",
+)
+"""Functions that run as the keeper."""
+
+
+def _policies() -> dict[str, str]:
+    caller = predicate.SETTINGS
+    present = "(SELECT true FROM tl.resource r WHERE r.rid = {}.{} LIMIT 1)"
+    rules = {table: predicate.for_policy(table) for table in CONSENTED}
+    # A version is judged by its own labels and by the present ones.
+    rules["resource_history"] = (
+        f"{predicate.for_policy('resource_history')} AND {present.format('resource_history', 'rid')}"
+    )
+    rules["link"] = present.format("link", "source")
+    rules["consent_grant"] = f"grantee = ANY ({caller.closure})"
+    # The directory's memberships make the closure itself, before a caller is known.
+    rules["membership"] = "true"
+    return rules
+
+
+def routine_text(service_role: str) -> str:
+    """The SQL of functions, policies and privileges for this release."""
+    functions = (resources.files("app.storage") / "sql" / "routines.sql").read_text()
+    correct = predicate.CallerSql(**{**vars_of(predicate.SETTINGS), "action": "2"})
+    functions = functions.replace("{correctable}", predicate.visible("x", correct))
+    functions = functions.replace("{sensitivity_mask}", str(labels.ALL_SENSITIVITY))
+    statements = [functions]
+    for table, rule in _policies().items():
+        statements.append(
+            f"ALTER TABLE tl.{table} ENABLE ROW LEVEL SECURITY;\n"
+            f"ALTER TABLE tl.{table} FORCE ROW LEVEL SECURITY;\n"
+            f"DROP POLICY IF EXISTS caller ON tl.{table};\n"
+            f"CREATE POLICY caller ON tl.{table} FOR SELECT TO {service_role} USING ({rule});\n"
+            f"DROP POLICY IF EXISTS keeper ON tl.{table};\n"
+            f"CREATE POLICY keeper ON tl.{table} TO {KEEPER} USING (true) WITH CHECK (true);\n"
+            f"GRANT SELECT ON tl.{table} TO {service_role};\n"
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON tl.{table} TO {KEEPER};"
+        )
+    statements.append(
+        f"""
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tl FROM PUBLIC;
+GRANT USAGE ON SCHEMA tl TO {service_role}, {KEEPER};
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA tl TO {service_role}, {KEEPER};
+GRANT USAGE ON SEQUENCE tl.rid TO {service_role};
+GRANT SELECT ON tl.resource_type, tl.directory_epoch TO {service_role}, {KEEPER};
+GRANT UPDATE ON tl.directory_epoch TO {KEEPER};
+GRANT SELECT, INSERT, UPDATE ON tl.client, tl.signing_key, tl.server_secret TO {service_role};
+GRANT SELECT, INSERT, DELETE ON tl.used_assertion TO {service_role};
+GRANT INSERT ON tl.audit_event TO {service_role};
+"""
+    )
+    statements += [f"ALTER FUNCTION tl.{name} OWNER TO {KEEPER};" for name in _KEPT]
+    return "\n".join(statements)
+
+
+def vars_of(caller: predicate.CallerSql) -> dict[str, str]:
+    """The fields of a slotted dataclass by name."""
+    return {name: getattr(caller, name) for name in caller.__dataclass_fields__}
+
+
+def _roles(connection: psycopg.Connection, service_role: str, service_password: str | None) -> None:
+    for role, options in ((KEEPER, "NOLOGIN"), (service_role, "LOGIN")):
+        found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
+        verb = "ALTER" if found else "CREATE"
+        connection.execute(
+            sql.SQL(
+                f"{verb} ROLE {{}} {options} NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS"
+            ).format(sql.Identifier(role))
+        )
+    if service_password is not None:
+        connection.execute(
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(
+                sql.Identifier(service_role), sql.Literal(service_password)
+            )
+        )
+
+
+def _make_roles(url: str, service_role: str, service_password: str | None) -> None:
+    # Roles belong to the whole server: another database of it may be migrated at the same moment.
+    for attempt in range(_ROLE_ATTEMPTS):
+        try:
+            with psycopg.connect(url) as connection:
+                _roles(connection, service_role, service_password)
+                connection.execute(f"GRANT {KEEPER} TO CURRENT_USER")
+        except (psycopg.errors.UniqueViolation, psycopg.errors.InternalError_):
+            if attempt == _ROLE_ATTEMPTS - 1:
+                raise
+            time.sleep(0.1 * (attempt + 1))
+        else:
+            return
+
+
+def upgrade(url: str, service_role: str, service_password: str | None = None) -> None:
+    """Migrate the database at `url` (a role that may create roles and tables) to the present release.
+
+    Safe to repeat and to run from several processes: an advisory lock holds the others back.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(_migrations()))
+    config.attributes["url"] = url
+    with psycopg.connect(url, autocommit=True) as lock:
+        lock.execute("SELECT pg_advisory_lock(7401)")
+        command.upgrade(config, "head")
+        _make_roles(url, service_role, service_password)
+        with psycopg.connect(url) as connection:
+            text = routine_text(service_role)
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            known = connection.execute("SELECT digest FROM tl.routine").fetchone()
+            if known is None or known[0] != digest:
+                # The keeper must be able to own functions in the schema while they are handed over.
+                connection.execute(f"GRANT CREATE ON SCHEMA tl TO {KEEPER}")
+                connection.execute(text.encode())
+                connection.execute(f"REVOKE CREATE ON SCHEMA tl FROM {KEEPER}")
+                with connection.cursor() as cursor:
+                    cursor.executemany(
+                        "INSERT INTO tl.resource_type VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                        [(registry.type_code(name), name) for name in registry.RESOURCE_TYPES],
+                    )
+                connection.execute(
+                    "INSERT INTO tl.routine (digest) VALUES (%s) "
+                    "ON CONFLICT (singleton) DO UPDATE SET digest = excluded.digest",
+                    (digest,),
+                )
+
+
+def _migrations() -> Path:
+    import migrations
+
+    return Path(next(iter(migrations.__path__)))

@@ -1,0 +1,207 @@
+"""Reading stored resources: one statement each, consent inside (hl7.org/fhir/R4/http.html#read)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from app.storage import predicate
+from app.storage.database import Caller, Database, WriteConnection
+
+_COLUMNS = "x.rid, x.version, x.last_updated, x.deleted, x.content"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A version of a resource: content is what is served, byte for byte; empty when deleted."""
+
+    rid: int
+    version: int
+    last_updated: datetime
+    deleted: bool
+    content: bytes
+
+
+def _stored(row: asyncpg.Record) -> Stored:
+    return Stored(row["rid"], row["version"], row["last_updated"], row["deleted"], row["content"])
+
+
+def _subjects(row: asyncpg.Record) -> tuple[int, ...]:
+    return tuple(v for v in (row["patient"], *(row["co_subjects"] or ())) if v is not None)
+
+
+_READ = (
+    f"SELECT {_COLUMNS} FROM tl.resource x WHERE x.type = $7::smallint AND x.id = $8::text "
+    f"AND {predicate.for_query('x')}"
+)
+_HISTORY = (
+    f"SELECT {_COLUMNS} FROM tl.resource_history x JOIN tl.resource r ON r.rid = x.rid "
+    f"WHERE r.type = $7::smallint AND r.id = $8::text AND {predicate.for_query('x')} "
+    f"AND {predicate.for_query('r')}"
+)
+_VREAD = f"{_READ} AND x.version = $9::integer UNION ALL {_HISTORY} AND x.version = $9::integer"
+
+
+async def read(database: Database, caller: Caller, type_code: int, id_: str) -> Stored | None:
+    """The present version, also a deleted one; None where missing or hidden alike."""
+    rows = await database.fetch(caller, _READ, type_code, id_)
+    return _stored(rows[0]) if rows else None
+
+
+async def vread(
+    database: Database, caller: Caller, type_code: int, id_: str, version: int
+) -> Stored | None:
+    """One version; None where missing or hidden alike."""
+    rows = await database.fetch(caller, _VREAD, type_code, id_, version)
+    return _stored(rows[0]) if rows else None
+
+
+async def history_instance(
+    database: Database, caller: Caller, type_code: int, id_: str, count: int
+) -> list[Stored]:
+    """Versions that the caller may see, newest first, at most `count`."""
+    rows = await database.fetch(
+        caller,
+        f"SELECT * FROM ({_READ} UNION ALL {_HISTORY}) AS every ORDER BY version DESC LIMIT $9::integer",
+        type_code,
+        id_,
+        count,
+    )
+    return [_stored(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The row that a write is about to replace, with what a deletion keeps of it."""
+
+    rid: int
+    version: int
+    last_updated: datetime
+    deleted: bool
+    open: bool
+    subjects: tuple[int, ...]
+    custodian: int
+    labels: int
+    content: bytes
+    may_correct: bool
+
+
+_CORRECT = predicate.CallerSql(
+    **{
+        name: "2" if name == "action" else getattr(predicate.PARAMETERS, name)
+        for name in predicate.PARAMETERS.__dataclass_fields__
+    }
+)
+
+
+async def lock_current(
+    connection: WriteConnection, caller: Caller, type_code: int, id_: str
+) -> Current | None:
+    """Lock a logical id for this transaction, then find what the caller may see of it.
+
+    The advisory lock works for ids that are hidden or missing as well, so waiting tells nothing.
+    """
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended($2::text, $1::bigint))", type_code, id_
+    )
+    row = await connection.fetchrow(
+        f"SELECT {_COLUMNS}, x.open, x.patient, x.co_subjects, x.custodian, x.labels, "
+        f"(x.custodian = $4::bigint OR coalesce({predicate.visible('x', _CORRECT)}, false)) AS may "
+        f"FROM tl.resource x WHERE x.type = $7::smallint AND x.id = $8::text "
+        f"AND $5::integer IS NOT NULL AND $6::bigint IS NOT NULL AND {predicate.for_query('x')}",
+        *caller.parameters(),
+        type_code,
+        id_,
+    )
+    if row is None:
+        return None
+    return Current(
+        rid=row["rid"],
+        version=row["version"],
+        last_updated=row["last_updated"],
+        deleted=row["deleted"],
+        open=row["open"],
+        subjects=_subjects(row),
+        custodian=row["custodian"],
+        labels=row["labels"],
+        content=row["content"],
+        may_correct=bool(row["may"]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a reference points at, and what it hands on: data subjects and labels."""
+
+    rid: int
+    subjects: tuple[int, ...]
+    labels: int
+
+
+async def visible_targets(
+    connection: WriteConnection, caller: Caller, wanted: list[tuple[int, str]]
+) -> dict[tuple[int, str], Target]:
+    """The targets that exist and that this caller may see; hidden and missing are both absent."""
+    if not wanted:
+        return {}
+    rows = await connection.fetch(
+        f"SELECT x.type, x.id, x.rid, x.patient, x.co_subjects, x.labels "
+        f"FROM unnest($7::smallint[], $8::text[]) AS w(type, id) "
+        f"JOIN tl.resource x ON x.type = w.type AND x.id = w.id AND NOT x.deleted "
+        f"WHERE $6::bigint IS NOT NULL AND {predicate.for_query('x')}",
+        *caller.parameters(),
+        [code for code, _ in wanted],
+        [id_ for _, id_ in wanted],
+    )
+    return {
+        (row["type"], row["id"]): Target(
+            row["rid"],
+            _subjects(row),
+            row["labels"],
+        )
+        for row in rows
+    }
+
+
+async def directory_rid(database: Database, type_code: int, id_: str) -> int | None:
+    """The rid of an open directory entry; None where there is none. For administration."""
+    async with database.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT tl.enter('{0}', '{0}', 0, NULL, 1, 0)")
+        rid: int | None = await connection.fetchval(
+            "SELECT rid FROM tl.resource WHERE type = $1 AND id = $2 AND NOT deleted",
+            type_code,
+            id_,
+        )
+        return rid
+
+
+@dataclass(frozen=True, slots=True)
+class Referenced:
+    """A resource found by its literal reference, with its label mask."""
+
+    rid: int
+    type_code: int
+    id: str
+    labels: int
+    content: bytes
+
+
+async def read_many(
+    database: Database, caller: Caller, wanted: list[tuple[int, str]]
+) -> list[Referenced]:
+    """Those of (type code, id) that exist and that the caller may see, in the order asked."""
+    rows = await database.fetch(
+        caller,
+        "SELECT x.rid, x.type, x.id, x.labels, x.content "
+        "FROM unnest($7::smallint[], $8::text[]) WITH ORDINALITY AS w(type, id, place) "
+        "JOIN tl.resource x ON x.type = w.type AND x.id = w.id AND NOT x.deleted "
+        f"WHERE {predicate.for_query('x')} ORDER BY w.place",
+        [code for code, _ in wanted],
+        [id_ for _, id_ in wanted],
+    )
+    return [
+        Referenced(row["rid"], row["type"], row["id"], row["labels"], row["content"])
+        for row in rows
+    ]

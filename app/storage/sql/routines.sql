@@ -1,0 +1,244 @@
+-- Functions of the spine; re-created by every `throughline migrate` whose text differs.
+-- «keeper» may not log in; it owns the functions through which the service writes.
+
+CREATE OR REPLACE FUNCTION tl.enter(
+  closure bigint[], deny_closure bigint[], purpose bigint, organization bigint, action integer, epoch bigint
+) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM set_config('tl.closure', closure::text, true),
+          set_config('tl.deny_closure', deny_closure::text, true),
+          set_config('tl.purpose', purpose::text, true),
+          set_config('tl.organization', coalesce(organization::text, ''), true),
+          set_config('tl.action', action::text, true);
+  -- A closure computed before the last change of memberships must not be used.
+  RETURN epoch = (SELECT e.epoch FROM tl.directory_epoch e);
+END $$;
+
+-- One literal of a residual (app/consent/residual.py): exact, for what no column can carry.
+CREATE OR REPLACE FUNCTION tl.residual(
+  clauses jsonb, row_rid bigint, row_type smallint, row_labels bigint, row_custodian bigint,
+  clinical_from timestamptz, clinical_to timestamptz, closure bigint[], deny_closure bigint[],
+  purpose bigint, action integer
+) RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+DECLARE
+  clause jsonb; literal jsonb; args bigint[]; operator text; verdict boolean; satisfied boolean;
+  low timestamptz; high timestamptz;
+BEGIN
+  FOR clause IN SELECT jsonb_array_elements(clauses) LOOP
+    satisfied := false;
+    FOR literal IN SELECT jsonb_array_elements(clause) LOOP
+      operator := literal ->> 1;
+      SELECT coalesce(array_agg(v::bigint ORDER BY n), '{}') INTO args
+        FROM jsonb_array_elements_text(literal -> 2) WITH ORDINALITY AS a(v, n);
+      IF operator IN ('valid', 'inside') THEN
+        -- Only here are the arguments instants; elsewhere they may be hashes, far beyond any calendar.
+        low := coalesce(to_timestamp(args[1] / 1000000) + make_interval(secs => (args[1] % 1000000) / 1000000.0), '-infinity');
+        high := coalesce(to_timestamp(args[2] / 1000000) + make_interval(secs => (args[2] % 1000000) / 1000000.0), 'infinity');
+      END IF;
+      verdict := CASE operator
+        WHEN 'actor' THEN closure && args
+        WHEN 'deny_actor' THEN deny_closure && args
+        WHEN 'purpose' THEN purpose & args[1] <> 0
+        WHEN 'valid' THEN statement_timestamp() >= low AND statement_timestamp() < high
+        WHEN 'types' THEN row_type = ANY (args)
+        WHEN 'labels' THEN row_labels & args[1] <> 0
+        WHEN 'inside' THEN coalesce(clinical_from >= low AND clinical_to <= high, false)
+        WHEN 'codes' THEN EXISTS (SELECT FROM resource r WHERE r.rid = row_rid AND r.codes && args)
+        WHEN 'instance' THEN row_rid = ANY (args)
+        WHEN 'related' THEN row_rid = ANY (args)
+          OR EXISTS (SELECT FROM link l WHERE l.target = row_rid AND l.parameter = 0 AND l.source = ANY (args))
+        WHEN 'dependents' THEN row_rid = ANY (args)
+          OR EXISTS (SELECT FROM link l WHERE l.source = row_rid AND l.parameter = 0 AND l.target = ANY (args))
+        WHEN 'author' THEN EXISTS (
+          SELECT FROM link l WHERE l.source = row_rid AND l.author AND l.target = ANY (args))
+        WHEN 'action' THEN action & args[1] <> 0
+        ELSE NULL
+      END;
+      -- An operator this database does not know must not be read as "not denied".
+      IF verdict IS NULL THEN RETURN false; END IF;
+      IF verdict <> (literal ->> 0)::boolean THEN satisfied := true; EXIT; END IF;
+    END LOOP;
+    IF NOT satisfied THEN RETURN false; END IF;
+  END LOOP;
+  RETURN true;
+END $$;
+
+-- The organization that writes, from the settings of tl.enter; an error where nobody is set.
+CREATE OR REPLACE FUNCTION tl.writer() RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+DECLARE organization bigint := NULLIF(current_setting('tl.organization', true), '')::bigint;
+BEGIN
+  IF organization IS NULL THEN
+    RAISE EXCEPTION 'no writer is set' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  RETURN organization;
+END $$;
+
+-- Insert or replace resources; the superseded version goes to history in the same statement's transaction.
+CREATE OR REPLACE FUNCTION tl.put_resources(
+  rids bigint[], types smallint[], ids text[], versions integer[], stamps timestamptz[], gone boolean[],
+  opens boolean[], patients bigint[], others text[], custodians bigint[], masks bigint[],
+  times_from timestamptz[], times_to timestamptz[], code_lists text[], contents bytea[]
+) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+DECLARE me bigint := tl.writer(); refused bigint;
+BEGIN
+  -- A new row belongs to its writer; an existing one keeps its custodian and needs the right to correct.
+  SELECT count(*) INTO refused
+    FROM unnest(rids, custodians) AS n(rid, custodian) LEFT JOIN resource x ON x.rid = n.rid
+    WHERE CASE WHEN x.rid IS NULL THEN n.custodian <> me AND n.custodian <> n.rid
+               ELSE x.custodian <> n.custodian OR NOT coalesce(x.custodian = me OR {correctable}, false) END;
+  IF refused > 0 THEN
+    RAISE EXCEPTION 'the writer may not write this row' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  INSERT INTO resource_history
+    SELECT x.rid, x.type, x.version, x.last_updated, x.deleted, x.open, x.patient, x.co_subjects, x.custodian,
+           x.labels, x.clinical_from, x.clinical_to, x.content
+    FROM resource x WHERE x.rid = ANY (rids);
+  INSERT INTO resource AS r
+    SELECT u.rid, u.type, u.id, u.version, u.stamp, u.gone, u.open, u.patient, u.other::bigint[], u.custodian,
+           u.mask, u.time_from, u.time_to, u.code_list::bigint[], u.content
+    FROM unnest(rids, types, ids, versions, stamps, gone, opens, patients, others, custodians, masks,
+                times_from, times_to, code_lists, contents)
+      AS u(rid, type, id, version, stamp, gone, open, patient, other, custodian, mask,
+           time_from, time_to, code_list, content)
+    ON CONFLICT (rid) DO UPDATE SET
+      version = excluded.version, last_updated = excluded.last_updated, deleted = excluded.deleted,
+      open = excluded.open, patient = excluded.patient, co_subjects = excluded.co_subjects,
+      labels = excluded.labels, clinical_from = excluded.clinical_from, clinical_to = excluded.clinical_to,
+      codes = excluded.codes, content = excluded.content;
+END $$;
+
+-- True where the row was written by this very transaction: what the doors below ask first.
+CREATE OR REPLACE FUNCTION tl.written_now(row_rid bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM resource r WHERE r.rid = row_rid AND r.xmin = pg_current_xact_id()::xid)
+$$;
+
+-- Replace the index rows and links of resources written in this transaction.
+CREATE OR REPLACE FUNCTION tl.put_index(
+  rids bigint[], token_rids bigint[], token_hashes bigint[],
+  date_rids bigint[], date_hashes bigint[], lows timestamptz[], highs timestamptz[],
+  string_rids bigint[], string_hashes bigint[], normals text[], exacts text[],
+  link_sources bigint[], link_targets bigint[], link_parameters bigint[], link_climbs boolean[], link_authors boolean[]
+) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM unnest(rids) AS n(rid) WHERE NOT tl.written_now(n.rid)) THEN
+    RAISE EXCEPTION 'only rows of this transaction can be indexed' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  DELETE FROM index_token WHERE rid = ANY (rids);
+  DELETE FROM index_date WHERE rid = ANY (rids);
+  DELETE FROM index_string WHERE rid = ANY (rids);
+  DELETE FROM link WHERE source = ANY (rids);
+  INSERT INTO index_token
+    SELECT u.hash, r.last_updated, r.rid, r.patient, r.custodian, r.labels, r.clinical_from, r.clinical_to,
+           r.type, r.open, r.co_subjects
+    FROM unnest(token_rids, token_hashes) AS u(rid, hash) JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
+  INSERT INTO index_date
+    SELECT u.hash, coalesce(u.low, '-infinity'), coalesce(u.high, 'infinity'), r.last_updated, r.rid, r.patient,
+           r.custodian, r.labels, r.clinical_from, r.clinical_to, r.type, r.open, r.co_subjects
+    FROM unnest(date_rids, date_hashes, lows, highs) AS u(rid, hash, low, high)
+    JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
+  INSERT INTO index_string
+    SELECT u.hash, u.normal, u.exact, r.last_updated, r.rid, r.patient, r.custodian, r.labels,
+           r.clinical_from, r.clinical_to, r.type, r.open, r.co_subjects
+    FROM unnest(string_rids, string_hashes, normals, exacts) AS u(rid, hash, normal, exact)
+    JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
+  INSERT INTO link
+    SELECT u.source, u.target, u.parameter, u.climbs, u.author
+    FROM unnest(link_sources, link_targets, link_parameters, link_climbs, link_authors)
+      AS u(source, target, parameter, climbs, author)
+    WHERE u.source = ANY (rids);
+END $$;
+
+-- When a row's data subjects or labels changed, whatever references it follows, so that no row is less
+-- protected than what it speaks of. Monotone: subjects and climbing labels are added here, never taken away.
+CREATE OR REPLACE FUNCTION tl.propagate(changed bigint[]) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+DECLARE frontier bigint[] := changed; total integer := 0;
+BEGIN
+  LOOP
+    WITH gained AS (
+      SELECT s.rid,
+             array(SELECT DISTINCT v FROM unnest(array_agg(t.patient) || s.patient || coalesce(s.co_subjects, '{}')) v
+                   WHERE v IS NOT NULL ORDER BY v) AS subjects,
+             s.labels | bit_or(CASE WHEN l.climbs THEN t.labels & {sensitivity_mask} ELSE 0 END) AS labels
+      FROM link l JOIN resource s ON s.rid = l.source JOIN resource t ON t.rid = l.target
+      WHERE l.parameter = 0 AND l.target = ANY (frontier) AND t.patient IS NOT NULL AND NOT s.deleted
+      GROUP BY s.rid
+    ), moved AS (
+      UPDATE resource r SET
+        patient = CASE WHEN r.patient = ANY (g.subjects) THEN r.patient ELSE g.subjects[1] END,
+        co_subjects = NULLIF(array(SELECT v FROM unnest(g.subjects) v
+          WHERE v <> CASE WHEN r.patient = ANY (g.subjects) THEN r.patient ELSE g.subjects[1] END), '{}'),
+        labels = g.labels, open = false
+      FROM gained g WHERE g.rid = r.rid
+        AND (g.labels <> r.labels OR cardinality(g.subjects) <>
+             (r.patient IS NOT NULL)::int + coalesce(cardinality(r.co_subjects), 0))
+      RETURNING r.rid
+    ) SELECT array_agg(rid) INTO frontier FROM moved;
+    EXIT WHEN frontier IS NULL;
+    total := total + cardinality(frontier);
+    UPDATE index_token i SET patient = r.patient, co_subjects = r.co_subjects, labels = r.labels, open = r.open
+      FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (frontier);
+    UPDATE index_date i SET patient = r.patient, co_subjects = r.co_subjects, labels = r.labels, open = r.open
+      FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (frontier);
+    UPDATE index_string i SET patient = r.patient, co_subjects = r.co_subjects, labels = r.labels, open = r.open
+      FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (frontier);
+  END LOOP;
+  RETURN total;
+END $$;
+
+-- The Consents about a survivor, for compiling. Opens only inside a transaction that has just written a row
+-- about that survivor, so that it is no way to read.
+CREATE OR REPLACE FUNCTION tl.consents_of(survivor bigint, consent_type smallint, consent_patient bigint)
+RETURNS TABLE (rid bigint, recorder bigint, patient_custodian bigint, content bytea, refs jsonb)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM resource r WHERE (r.patient = survivor OR survivor = ANY (r.co_subjects))
+      AND r.xmin = pg_current_xact_id()::xid
+  ) THEN
+    RAISE EXCEPTION 'nothing was written about this survivor' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  RETURN QUERY
+    SELECT c.rid, c.custodian, p.custodian, c.content,
+      (SELECT coalesce(jsonb_object_agg(n.name || '/' || t.id, t.rid), '{}')
+       FROM link k JOIN resource t ON t.rid = k.target AND NOT t.deleted JOIN resource_type n ON n.code = t.type
+       WHERE k.source = c.rid AND k.parameter = 0)
+    FROM link l JOIN resource c ON c.rid = l.source JOIN resource p ON p.rid = survivor
+    WHERE l.target = survivor AND l.parameter = consent_patient AND c.type = consent_type AND NOT c.deleted
+    ORDER BY c.rid;
+END $$;
+
+CREATE OR REPLACE FUNCTION tl.put_grants(survivor bigint, grants jsonb)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM resource r WHERE (r.patient = survivor OR survivor = ANY (r.co_subjects))
+      AND r.xmin = pg_current_xact_id()::xid
+  ) THEN
+    RAISE EXCEPTION 'nothing was written about this survivor' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  DELETE FROM consent_grant WHERE patient = survivor;
+  INSERT INTO consent_grant SELECT * FROM jsonb_populate_recordset(NULL::consent_grant, grants);
+END $$;
+
+CREATE OR REPLACE FUNCTION tl.put_memberships(
+  sources bigint[], row_sources bigint[], members bigint[], belong bigint[], withins bigint[],
+  deny_onlys boolean[], froms timestamptz[], tos timestamptz[]
+) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM unnest(sources) AS n(rid) WHERE NOT tl.written_now(n.rid)) THEN
+    RAISE EXCEPTION 'only rows of this transaction can be members' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  DELETE FROM membership WHERE source = ANY (sources);
+  INSERT INTO membership
+    SELECT * FROM unnest(row_sources, members, belong, withins, deny_onlys, froms, tos);
+  UPDATE directory_epoch SET epoch = epoch + 1;
+END $$;
+
+-- Which of these ids exist, hidden or not: for the writer of rows only, to allot versions. Tells nothing to
+-- the caller: the answers for hidden and missing are the same.
+CREATE OR REPLACE FUNCTION tl.occupied(wanted_type smallint, wanted_id text) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+  SELECT r.rid FROM resource r WHERE r.type = wanted_type AND r.id = wanted_id
+$$;

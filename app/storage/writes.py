@@ -1,0 +1,178 @@
+"""Writing rows through the keeper's functions: resources, index rows, links, grants, memberships.
+
+Every function takes all rows of a transaction at once: the number of statements does not grow with the
+number of resources. The caller of this module holds the transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from app.consent.model import Grant
+from app.consent.residual import residual_json
+from app.storage.database import WriteConnection
+
+
+@dataclass(slots=True)
+class Row:
+    """One resource to be stored, with all that is filed beside it."""
+
+    rid: int
+    type_code: int
+    id: str
+    version: int
+    last_updated: datetime
+    deleted: bool
+    open: bool
+    subjects: tuple[int, ...]
+    custodian: int
+    labels: int
+    clinical: tuple[datetime, datetime] | None
+    codes: Sequence[int]
+    content: bytes
+    tokens: Sequence[int] = ()
+    dates: Sequence[tuple[int, datetime | None, datetime | None]] = ()
+    strings: Sequence[tuple[int, str, str]] = ()
+    links: list[tuple[int, int, bool, bool]] = field(default_factory=list)
+    """(target rid, parameter hash or 0, climbs, author)"""
+
+
+async def reserve(connection: WriteConnection, count: int) -> list[int]:
+    """New rids."""
+    rows = await connection.fetch(
+        "SELECT nextval('tl.rid') AS rid FROM generate_series(1, $1)", count
+    )
+    return [row["rid"] for row in rows]
+
+
+async def occupied(connection: WriteConnection, type_code: int, id_: str) -> bool:
+    """True where the logical id is taken, seen or not: never to be told to the caller."""
+    return await connection.fetchval("SELECT tl.occupied($1, $2)", type_code, id_) is not None
+
+
+def _array(values: Sequence[int]) -> str:
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+async def put(connection: WriteConnection, rows: Sequence[Row]) -> None:
+    """Store resources with their index rows and links: two statements, and one for dependents."""
+    await connection.execute(
+        "SELECT tl.put_resources($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15)",
+        [r.rid for r in rows],
+        [r.type_code for r in rows],
+        [r.id for r in rows],
+        [r.version for r in rows],
+        [r.last_updated for r in rows],
+        [r.deleted for r in rows],
+        [r.open for r in rows],
+        [r.subjects[0] if r.subjects else None for r in rows],
+        [_array(r.subjects[1:]) if len(r.subjects) > 1 else None for r in rows],
+        [r.custodian for r in rows],
+        [r.labels for r in rows],
+        [r.clinical[0] if r.clinical else None for r in rows],
+        [r.clinical[1] if r.clinical else None for r in rows],
+        [_array(r.codes) for r in rows],
+        [r.content for r in rows],
+    )
+    tokens = [(r.rid, h) for r in rows for h in r.tokens]
+    dates = [(r.rid, *d) for r in rows for d in r.dates]
+    strings = [(r.rid, *s) for r in rows for s in r.strings]
+    links = [(r.rid, *link) for r in rows for link in r.links]
+    await connection.execute(
+        "SELECT tl.put_index($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
+        [r.rid for r in rows],
+        *_columns(tokens, 2),
+        *_columns(dates, 4),
+        *_columns(strings, 4),
+        *_columns(links, 5),
+    )
+    replaced = [r.rid for r in rows if r.version > 1]
+    if replaced:
+        await connection.execute("SELECT tl.propagate($1)", replaced)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [[row[i] for row in rows] for i in range(width)]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRow:
+    """A Consent about a survivor, as the compiler's caller needs it."""
+
+    rid: int
+    recorder: int
+    patient_custodian: int
+    content: bytes
+    references: dict[str, int]
+
+
+async def consents_of(
+    connection: WriteConnection, patient: int, consent_type: int, link_key: int
+) -> list[ConsentRow]:
+    """All Consents about a survivor; only inside a transaction that has just written about them."""
+    rows = await connection.fetch(
+        "SELECT * FROM tl.consents_of($1, $2, $3)", patient, consent_type, link_key
+    )
+    return [
+        ConsentRow(
+            row["rid"],
+            row["recorder"],
+            row["patient_custodian"],
+            row["content"],
+            json.loads(row["refs"]),
+        )
+        for row in rows
+    ]
+
+
+def _grant_json(patient: int, grant: Grant) -> dict[str, Any]:
+    bounded = grant.data_from is not None or grant.data_to is not None
+    return {
+        "patient": patient,
+        "grantee": grant.grantee,
+        "actions": grant.actions,
+        "purposes": grant.purposes,
+        "valid_from": _instant(grant.valid_from, "-infinity"),
+        "valid_to": _instant(grant.valid_to, "infinity"),
+        "forbidden": grant.forbidden,
+        "any_of": grant.any_of,
+        "custodian": grant.custodian,
+        "excluded": sorted(grant.excluded) or None,
+        "types": None if grant.types is None else sorted(grant.types),
+        "not_types": sorted(grant.not_types) or None,
+        "data_from": _instant(grant.data_from, "-infinity") if bounded else None,
+        "data_to": _instant(grant.data_to, "infinity") if bounded else None,
+        "residual": json.loads(residual_json(grant.residual)) if grant.residual else None,
+        "consent": grant.consent,
+        "provision": grant.provision,
+    }
+
+
+def _instant(moment: datetime | None, unbounded: str) -> str:
+    return unbounded if moment is None else moment.isoformat()
+
+
+async def put_grants(connection: WriteConnection, patient: int, grants: Sequence[Grant]) -> None:
+    """Replace a survivor's grants."""
+    await connection.execute(
+        "SELECT tl.put_grants($1, $2::jsonb)",
+        patient,
+        json.dumps([_grant_json(patient, grant) for grant in grants]),
+    )
+
+
+async def put_memberships(
+    connection: WriteConnection,
+    sources: Sequence[int],
+    rows: Sequence[tuple[int, int, int, int | None, bool, datetime, datetime]],
+) -> None:
+    """Replace what these resources say of memberships; moves the directory epoch."""
+    await connection.execute(
+        "SELECT tl.put_memberships($1, $2, $3, $4, $5, $6, $7, $8)",
+        list(sources),
+        *_columns(rows, 7),
+    )

@@ -1,0 +1,216 @@
+-- The tables of the spine (docs/decisions/0001-the-spine.md). Frozen: change by a new migration.
+CREATE SCHEMA tl;
+
+CREATE SEQUENCE tl.rid AS bigint;
+
+CREATE TABLE tl.resource_type (
+  code smallint PRIMARY KEY,
+  name text NOT NULL UNIQUE
+);
+
+CREATE TABLE tl.resource (
+  rid bigint PRIMARY KEY,
+  type smallint NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  version integer NOT NULL,
+  last_updated timestamptz NOT NULL,
+  deleted boolean NOT NULL,
+  open boolean NOT NULL,
+  patient bigint,
+  co_subjects bigint[],
+  custodian bigint NOT NULL,
+  labels bigint NOT NULL,
+  clinical_from timestamptz,
+  clinical_to timestamptz,
+  codes bigint[] NOT NULL,
+  content bytea NOT NULL,
+  CONSTRAINT resource_type_id UNIQUE (type, id)
+);
+CREATE INDEX resource_patient ON tl.resource (patient, type);
+
+CREATE TABLE tl.resource_history (
+  rid bigint NOT NULL,
+  type smallint NOT NULL,
+  version integer NOT NULL,
+  last_updated timestamptz NOT NULL,
+  deleted boolean NOT NULL,
+  open boolean NOT NULL,
+  patient bigint,
+  co_subjects bigint[],
+  custodian bigint NOT NULL,
+  labels bigint NOT NULL,
+  clinical_from timestamptz,
+  clinical_to timestamptz,
+  content bytea NOT NULL,
+  CONSTRAINT resource_history_pkey PRIMARY KEY (rid, version)
+);
+
+-- Every local reference. parameter 0: any depth; otherwise the hash of (type, search parameter).
+CREATE TABLE tl.link (
+  source bigint NOT NULL,
+  target bigint NOT NULL,
+  parameter bigint NOT NULL,
+  climbs boolean NOT NULL,
+  author boolean NOT NULL
+);
+CREATE INDEX link_source ON tl.link (source, parameter, target);
+CREATE INDEX link_target ON tl.link (target, parameter, source);
+
+CREATE TABLE tl.index_token (
+  hash bigint NOT NULL,
+  last_updated timestamptz NOT NULL,
+  rid bigint NOT NULL,
+  patient bigint,
+  custodian bigint NOT NULL,
+  labels bigint NOT NULL,
+  clinical_from timestamptz,
+  clinical_to timestamptz,
+  type smallint NOT NULL,
+  open boolean NOT NULL,
+  co_subjects bigint[]
+);
+CREATE INDEX index_token_page ON tl.index_token (hash, last_updated DESC, rid DESC)
+  INCLUDE (patient, custodian, labels, clinical_from, clinical_to, type, open, co_subjects);
+CREATE INDEX index_token_rid ON tl.index_token (rid);
+
+CREATE TABLE tl.index_date (
+  hash bigint NOT NULL,
+  low timestamptz NOT NULL,
+  high timestamptz NOT NULL,
+  last_updated timestamptz NOT NULL,
+  rid bigint NOT NULL,
+  patient bigint,
+  custodian bigint NOT NULL,
+  labels bigint NOT NULL,
+  clinical_from timestamptz,
+  clinical_to timestamptz,
+  type smallint NOT NULL,
+  open boolean NOT NULL,
+  co_subjects bigint[]
+);
+CREATE INDEX index_date_low ON tl.index_date (hash, low, rid);
+CREATE INDEX index_date_high ON tl.index_date (hash, high, rid);
+CREATE INDEX index_date_rid ON tl.index_date (rid, hash);
+
+CREATE TABLE tl.index_string (
+  hash bigint NOT NULL,
+  normalized text COLLATE "C" NOT NULL,
+  exact text COLLATE "C" NOT NULL,
+  last_updated timestamptz NOT NULL,
+  rid bigint NOT NULL,
+  patient bigint,
+  custodian bigint NOT NULL,
+  labels bigint NOT NULL,
+  clinical_from timestamptz,
+  clinical_to timestamptz,
+  type smallint NOT NULL,
+  open boolean NOT NULL,
+  co_subjects bigint[]
+);
+CREATE INDEX index_string_normalized ON tl.index_string (hash, normalized, rid);
+CREATE INDEX index_string_rid ON tl.index_string (rid, hash);
+
+-- What may be seen (app/consent/model.py). Grantee 0: anyone, -1: emergency, -2: the row's custodian.
+CREATE TABLE tl.consent_grant (
+  patient bigint NOT NULL,
+  grantee bigint NOT NULL,
+  actions smallint NOT NULL,
+  purposes bigint NOT NULL,
+  valid_from timestamptz NOT NULL,
+  valid_to timestamptz NOT NULL,
+  forbidden bigint NOT NULL,
+  any_of bigint NOT NULL,
+  custodian bigint,
+  excluded bigint[],
+  types smallint[],
+  not_types smallint[],
+  data_from timestamptz,
+  data_to timestamptz,
+  residual jsonb,
+  consent bigint,
+  provision text NOT NULL
+);
+CREATE INDEX consent_grant_patient ON tl.consent_grant (patient, grantee);
+CREATE INDEX consent_grant_grantee ON tl.consent_grant (grantee, patient);
+
+-- Who belongs to whom: PractitionerRole, Group, CareTeam members and Organization.partOf.
+-- widens: 'permit' counts for permits and denies, 'deny' (partOf) for denies only.
+CREATE TABLE tl.membership (
+  source bigint NOT NULL,
+  member bigint NOT NULL,
+  belongs_to bigint NOT NULL,
+  within bigint,
+  deny_only boolean NOT NULL,
+  valid_from timestamptz NOT NULL,
+  valid_to timestamptz NOT NULL
+);
+CREATE INDEX membership_member ON tl.membership (member);
+CREATE INDEX membership_source ON tl.membership (source);
+
+-- Bumped when membership changes, so that no cached identity closure outlives it.
+CREATE TABLE tl.directory_epoch (
+  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+  epoch bigint NOT NULL
+);
+INSERT INTO tl.directory_epoch (epoch) VALUES (1);
+
+-- Administration: no survivor's data below this line.
+CREATE TABLE tl.client (
+  client_id text PRIMARY KEY,
+  organization bigint NOT NULL,
+  practitioner bigint,
+  patient bigint,
+  scope text NOT NULL,
+  purposes text[] NOT NULL,
+  emergency boolean NOT NULL,
+  privacy_officer boolean NOT NULL,
+  jwks jsonb,
+  jwks_url text,
+  secret_hash text,
+  revoked_at timestamptz,
+  created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE tl.signing_key (
+  kid text PRIMARY KEY,
+  private_pem text NOT NULL,
+  public_jwk jsonb NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  retired_at timestamptz
+);
+
+CREATE TABLE tl.server_secret (
+  name text PRIMARY KEY,
+  value bytea NOT NULL
+);
+
+CREATE TABLE tl.used_assertion (
+  client_id text NOT NULL,
+  jti text NOT NULL,
+  expires_at timestamptz NOT NULL,
+  CONSTRAINT used_assertion_pkey PRIMARY KEY (client_id, jti)
+);
+
+CREATE TABLE tl.routine (
+  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+  digest text NOT NULL
+);
+
+-- One row an access, refusal, token or administrative act. The service may only append.
+CREATE TABLE tl.audit_event (
+  recorded timestamptz NOT NULL,
+  action "char" NOT NULL,
+  interaction text NOT NULL,
+  outcome smallint NOT NULL,
+  client_id text,
+  organization bigint,
+  practitioner bigint,
+  purpose text,
+  emergency_reason text,
+  type smallint,
+  resource_id text,
+  rids bigint[],
+  query text,
+  request_id uuid NOT NULL
+);
+CREATE INDEX audit_event_recorded ON tl.audit_event USING brin (recorded);
