@@ -1,0 +1,51 @@
+"""The application: `create_app(settings, database_url)`; its lifespan owns pool, keys and audit writer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from app.routers import instance, oauth, operations, system
+from app.routers import type as type_router
+from app.routers.service import Service
+from app.security.keys import load_keys
+from app.security.tokens import TokenVerifier
+from app.settings import Settings
+from app.storage.audit import AuditWriter
+from app.storage.clients import server_secret
+from app.storage.database import Database
+
+
+def create_app(settings: Settings, database_url: str) -> FastAPI:
+    """The ASGI application. database_url: of the service's own role, on a migrated database."""
+
+    @asynccontextmanager
+    async def lifespan(application: FastAPI) -> AsyncIterator[None]:
+        database = await Database.open(
+            database_url,
+            minimum=settings.pool_min,
+            maximum=settings.pool_max,
+            statement_timeout_ms=settings.statement_timeout_ms,
+        )
+        audit = AuditWriter(database.pool)
+        audit.start()
+        keys = await load_keys(database.pool)
+        verifier = TokenVerifier(keys, settings.fhir_base.removesuffix("/fhir"))
+        application.state.service = Service(
+            settings, database, keys, verifier, audit, await server_secret(database.pool, "cursor")
+        )
+        try:
+            yield
+        finally:
+            await audit.stop()
+            await database.close()
+
+    application = FastAPI(title="Throughline", lifespan=lifespan, docs_url=None, redoc_url=None)
+    application.include_router(oauth.router)
+    application.include_router(system.router, prefix="/fhir")
+    application.include_router(operations.router, prefix="/fhir")
+    application.include_router(instance.router, prefix="/fhir")
+    application.include_router(type_router.router, prefix="/fhir")
+    return application

@@ -1,0 +1,97 @@
+"""FHIR answers over HTTP (hl7.org/fhir/R4/http.html#general): media type, ETag, Last-Modified, no-store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import IssueCode, fhir_error
+from app.fhir_mappings import json_text
+
+MEDIA_TYPE: Final = "application/fhir+json"
+_IF_MATCH: Final = re.compile(r'(?:W/)?"([0-9]{1,9})"')
+
+
+def fhir_response(
+    body: bytes, *, status: int = 200, headers: Iterable[tuple[str, str]] = ()
+) -> Response:
+    """A FHIR JSON answer that no cache may keep."""
+    response = Response(body, status_code=status, media_type=None)
+    response.headers["content-type"] = f"{MEDIA_TYPE}; charset=utf-8"
+    response.headers["cache-control"] = "no-store"
+    for name, value in headers:
+        response.headers[name] = value
+    return response
+
+
+def version_headers(version: int, last_updated: datetime) -> list[tuple[str, str]]:
+    """ETag and Last-Modified of one version."""
+    return [
+        ("ETag", f'W/"{version}"'),
+        ("Last-Modified", format_datetime(last_updated.replace(microsecond=0), usegmt=True)),
+    ]
+
+
+def if_match(request: Request) -> int | None:
+    """The version that If-Match names; 400 where it is no ETag of ours."""
+    text = request.headers.get("if-match")
+    if text is None:
+        return None
+    match = _IF_MATCH.fullmatch(text.strip())
+    if match is None:
+        raise fhir_error(IssueCode.INVALID, 'If-Match must be the ETag of a version, as W/"3".')
+    return int(match[1])
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The request's body; 413 as soon as it passes `limit` bytes, 415 for another media type."""
+    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media not in (MEDIA_TYPE, "application/json", "application/json+fhir", ""):
+        raise fhir_error(IssueCode.NOT_SUPPORTED, f"Send the resource as {MEDIA_TYPE}.", status=415)
+    return await _read(request, limit)
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """The body, kept with the request, because a work that meets a stale closure runs again."""
+    kept: bytes | None = getattr(request.state, "body", None)
+    if kept is not None:
+        return kept
+    too_long = fhir_error(
+        IssueCode.TOO_LONG, f"The body is longer than the {limit} bytes this server takes."
+    )
+    if int(request.headers.get("content-length") or 0) > limit:
+        raise too_long
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise too_long
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    request.state.body = body
+    return body
+
+
+async def read_form(request: Request, limit: int) -> list[tuple[str, str]]:
+    """A form body as parameters in their order; 415 for another media type, 413 past `limit`."""
+    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media not in ("application/x-www-form-urlencoded", ""):
+        raise fhir_error(
+            IssueCode.NOT_SUPPORTED,
+            "Send the search as application/x-www-form-urlencoded.",
+            status=415,
+        )
+    body = await _read(request, limit)
+    return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+
+
+async def read_resource(request: Request, limit: int, max_depth: int) -> json_text.JsonObject:
+    """The body as a resource, not yet validated."""
+    return json_text.parse(await read_body(request, limit), max_depth=max_depth)

@@ -1,0 +1,157 @@
+"""Interactions on one resource: read, vread, update, delete, history (hl7.org/fhir/R4/http.html)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import IssueCode, fhir_error, not_found
+from app.fhir_mappings import registry
+from app.fhir_mappings.bundle import BundleEntry, BundleRequest, BundleResponse, render_bundle
+from app.interactions import writing
+from app.routers.answer import fhir_response, if_match, read_resource, version_headers
+from app.routers.service import Seen, service_of
+from app.storage import resources
+from app.storage.database import Caller
+from app.storage.resources import Stored
+
+router = APIRouter(tags=["records"])
+
+
+def _answer(stored: Stored | None, seen: Seen) -> Response:
+    if stored is None:
+        raise not_found()
+    seen.rids.append(stored.rid)
+    if stored.deleted:
+        raise fhir_error(
+            IssueCode.DELETED,
+            "The resource has been deleted.",
+            headers=version_headers(stored.version, stored.last_updated),
+        )
+    return fhir_response(
+        stored.content, headers=version_headers(stored.version, stored.last_updated)
+    )
+
+
+@router.get("/{type}/{id}", summary="read")
+async def read(request: Request) -> Response:
+    """Read the present version (http.html#read); 404 for hidden and missing alike, 410 when deleted."""
+    service, (type_, id_) = service_of(request), _path(request)
+
+    async def work(caller: Caller, seen: Seen) -> Response:
+        stored = await resources.read(service.database, caller, registry.type_code(type_), id_)
+        return _answer(stored, seen)
+
+    return await service.perform(request, "read", "r", type_, id_, work)
+
+
+@router.get("/{type}/{id}/_history/{version}", summary="vread")
+async def vread(request: Request) -> Response:
+    """Read one version (http.html#vread), judged by its own labels and by the present ones."""
+    service, (type_, id_) = service_of(request), _path(request)
+    text = request.path_params["version"]
+
+    async def work(caller: Caller, seen: Seen) -> Response:
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise not_found()
+        stored = await resources.vread(
+            service.database, caller, registry.type_code(type_), id_, int(text)
+        )
+        return _answer(stored, seen)
+
+    return await service.perform(request, "vread", "r", type_, id_, work)
+
+
+@router.get("/{type}/{id}/_history", summary="history-instance")
+async def history(request: Request) -> Response:
+    """The versions that the caller may see, newest first (http.html#history)."""
+    service, (type_, id_) = service_of(request), _path(request)
+    base = service.settings.fhir_base
+
+    async def work(caller: Caller, seen: Seen) -> Response:
+        versions = await resources.history_instance(
+            service.database,
+            caller,
+            registry.type_code(type_),
+            id_,
+            service.settings.max_count,
+        )
+        if not versions:
+            raise not_found()
+        seen.rids.append(versions[0].rid)
+        entries = [
+            BundleEntry(
+                full_url=f"{base}/{type_}/{id_}",
+                resource=None if v.deleted else v.content,
+                request=BundleRequest(
+                    "DELETE" if v.deleted else "POST" if v.version == 1 else "PUT",
+                    type_ if v.version == 1 else f"{type_}/{id_}",
+                ),
+                response=BundleResponse(
+                    "204" if v.deleted else "201" if v.version == 1 else "200",
+                    etag=f'W/"{v.version}"',
+                    last_modified=v.last_updated,
+                ),
+            )
+            for v in versions
+        ]
+        return fhir_response(
+            render_bundle(
+                "history",
+                total=len(versions),
+                links=[("self", f"{base}/{type_}/{id_}/_history")],
+                entries=entries,
+            )
+        )
+
+    return await service.perform(request, "history-instance", "r", type_, id_, work)
+
+
+@router.put("/{type}/{id}", summary="update")
+async def update(request: Request) -> Response:
+    """Replace a resource (http.html#update); If-Match guards against a lost update (412)."""
+    service, (type_, id_) = service_of(request), _path(request)
+
+    async def work(caller: Caller, seen: Seen) -> Response:
+        resource = await read_resource(
+            request, service.settings.max_body_bytes, service.settings.max_depth
+        )
+        if resource.get("id") != id_:
+            raise fhir_error(
+                IssueCode.INVALID, "The resource's id must be the id in the URL.", f"{type_}.id"
+            )
+        operation = writing.Operation(type_, id_, resource, if_match(request))
+        (written,) = await writing.write(service.database, caller, [operation], service.rules)
+        seen.rids.append(written.rid)
+        return written_response(written, service.settings.fhir_base)
+
+    return await service.perform(request, "update", "u", type_, id_, work)
+
+
+@router.delete("/{type}/{id}", summary="delete")
+async def delete(request: Request) -> Response:
+    """Delete a resource (http.html#delete): 204 also where there was none that the caller may see."""
+    service, (type_, id_) = service_of(request), _path(request)
+
+    async def work(caller: Caller, seen: Seen) -> Response:
+        operation = writing.Operation(type_, id_, None, if_match(request))
+        (written,) = await writing.write(service.database, caller, [operation], service.rules)
+        if written.rid:
+            seen.rids.append(written.rid)
+        return Response(status_code=204, headers={"cache-control": "no-store"})
+
+    return await service.perform(request, "delete", "d", type_, id_, work)
+
+
+def written_response(written: writing.Written, base: str) -> Response:
+    """201 or 200 with Location, ETag, Last-Modified and the resource."""
+    headers = version_headers(written.version, written.last_updated)
+    if written.status == 201:
+        location = f"{base}/{written.type}/{written.id}/_history/{written.version}"
+        headers.append(("Location", location))
+    return fhir_response(written.content, status=written.status, headers=headers)
+
+
+def _path(request: Request) -> tuple[str, str]:
+    return request.path_params["type"], request.path_params["id"]

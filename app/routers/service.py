@@ -1,0 +1,162 @@
+"""What every route needs: pools, keys, callers, audit; made once by the lifespan of `app.main`."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import FhirError, IssueCode, fhir_error
+from app.fhir_mappings import operation_outcome, registry
+from app.interactions.writing import WriteRules
+from app.routers.answer import fhir_response
+from app.security import scopes
+from app.security.keys import SigningKeys
+from app.security.tokens import TokenVerifier, VerifiedClaims
+from app.settings import Settings
+from app.storage.audit import AuditRow, AuditWriter
+from app.storage.database import Caller, Database, StaleClosure, refusal
+from app.storage.identities import resolve_caller
+
+Result = TypeVar("Result")
+
+_LOG: Final = logging.getLogger("throughline")
+_ATTEMPTS: Final = 5
+_ACTIONS: Final = {"c": b"C", "r": b"R", "u": b"U", "d": b"D", "s": b"E"}
+
+
+@dataclass(slots=True)
+class Seen:
+    """What an exchange touched, for its audit row."""
+
+    rids: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Service:
+    """The running service."""
+
+    settings: Settings
+    database: Database
+    keys: SigningKeys
+    verifier: TokenVerifier
+    audit: AuditWriter
+    cursor_key: bytes
+    callers: dict[VerifiedClaims, Caller] = field(default_factory=dict)
+
+    @property
+    def rules(self) -> WriteRules:
+        """The settings that writing depends on."""
+        return WriteRules((self.settings.fhir_base,), self.settings.update_as_create)
+
+    async def as_caller(
+        self, claims: VerifiedClaims, work: Callable[[Caller], Awaitable[Result]]
+    ) -> Result:
+        """Run `work` with the caller's closure as of now; again where memberships moved meanwhile."""
+        for _ in range(_ATTEMPTS):
+            caller = self.callers.get(claims)
+            if caller is None:
+                caller = await resolve_caller(
+                    self.database.pool,
+                    claims.identity,
+                    purpose=claims.purpose_bit,
+                    emergency=claims.emergency_reason is not None,
+                )
+                if len(self.callers) > 10_000:
+                    self.callers.clear()
+                self.callers[claims] = caller
+            try:
+                return await work(caller)
+            except StaleClosure:
+                self.callers.pop(claims, None)
+        raise fhir_error(IssueCode.TRANSIENT, "The directory is changing; try again in a moment.")
+
+    async def perform(
+        self,
+        request: Request,
+        interaction: str,
+        letter: str,
+        type_: str | None,
+        id_: str | None,
+        work: Callable[[Caller, Seen], Awaitable[Response]],
+    ) -> Response:
+        """One FHIR exchange: who, may they, do it, write it down, answer.
+
+        The audit row is durable before the answer leaves; where it cannot be written nothing is answered.
+        """
+        seen, claims = Seen(), None
+        try:
+            claims = self.verifier.verify(request.headers.get("authorization"))
+            verified = claims
+            if type_ is not None:
+                if not registry.is_resource_type(type_):
+                    raise fhir_error(
+                        IssueCode.NOT_FOUND, "FHIR R4 has no such resource type.", status=404
+                    )
+                scopes.require(verified.scopes, type_, letter)
+            response = await self.as_caller(verified, lambda caller: work(caller, seen))
+        except FhirError as error:
+            response = error_response(error)
+        except Exception as error:
+            refused = refusal(error)
+            if refused is None:
+                raise
+            response = error_response(refused)
+        try:
+            await self.audit.write(
+                AuditRow(
+                    recorded=datetime.now(UTC),
+                    action=_ACTIONS[letter],
+                    interaction=interaction,
+                    outcome=0
+                    if response.status_code < 400
+                    else 8
+                    if response.status_code >= 500
+                    else 4,
+                    client_id=claims.client_id if claims else None,
+                    organization=claims.identity.organization if claims else None,
+                    practitioner=claims.identity.practitioner if claims else None,
+                    purpose=claims.purpose if claims else None,
+                    emergency_reason=claims.emergency_reason if claims else None,
+                    type=registry.type_code(type_)
+                    if type_ and registry.is_resource_type(type_)
+                    else None,
+                    resource_id=id_[:64] if id_ else None,
+                    rids=seen.rids or None,
+                    query=None,
+                    request_id=uuid.uuid4(),
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it was, nothing is told
+            # Fails closed: what could not be written down is not told (consent.md, audit).
+            # Only the kind of the error: its text may repeat the row.
+            _LOG.error("an audit row could not be written: %s", type(error).__name__)
+            return error_response(
+                fhir_error(
+                    IssueCode.TRANSIENT,
+                    "The access could not be written down, so nothing is answered; try again later.",
+                    headers=(("Retry-After", "5"),),
+                )
+            )
+        return response
+
+
+def error_response(error: FhirError) -> Response:
+    """A FhirError as an OperationOutcome answer."""
+    return fhir_response(
+        operation_outcome.render(error.issues), status=error.status, headers=error.headers
+    )
+
+
+def service_of(request: Request) -> Service:
+    """The service that the lifespan made."""
+    service = request.app.state.service
+    if not isinstance(service, Service):
+        raise TypeError("the application has not started")
+    return service

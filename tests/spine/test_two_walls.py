@@ -1,0 +1,96 @@
+"""Each wall alone holds: the query without the policies, and the policies without the query."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from app.storage import migrate, predicate, resources
+from tests.spine.conftest import AGENCIES, World, actor, consent, new_patient, observation
+
+RIVER, HARBOR, SHELTER, LEGAL = AGENCIES
+
+
+async def _survivor(world: World) -> tuple[str, str]:
+    """A patient and an observation that Harbor may see and Legal may not; their ids."""
+    patient = await new_patient(world[RIVER])
+    made = (await world[RIVER].post("/Observation", observation(patient))).json()["id"]
+    await world[RIVER].put(f"/Observation/{made}", observation(patient, id=made, status="amended"))
+    await world[RIVER].post("/Consent", consent(patient, type="permit", actor=actor(HARBOR)))
+    return patient, made
+
+
+async def _seen_by(world: World, name: str, patient: str, made: str) -> list[object]:
+    agency = world[name]
+    search = (await agency.get(f"/Observation?code=85354-9&_total=accurate")).json()  # noqa: F541
+    included = (
+        await agency.get(f"/Observation?patient={patient}&_include=Observation:subject")
+    ).json()
+    return [
+        (await agency.get(f"/Patient/{patient}")).status_code,
+        (await agency.get(f"/Observation/{made}")).status_code,
+        (await agency.get(f"/Observation/{made}/_history/1")).status_code,
+        search["total"],
+        len(search.get("entry", [])),
+        len(included.get("entry", [])),
+    ]
+
+
+ALL = [200, 200, 200, 1, 1, 2]
+NONE = [404, 404, 404, 0, 0, 0]
+
+
+async def test_both_walls_agree(world: World) -> None:
+    patient, made = await _survivor(world)
+    assert await _seen_by(world, HARBOR, patient, made) == ALL
+    assert await _seen_by(world, LEGAL, patient, made) == NONE
+
+
+async def test_without_policies_the_query_refuses(world: World) -> None:
+    patient, made = await _survivor(world)
+    owner = await asyncpg.connect(world.database.admin_url)
+    for table in migrate.SURVIVOR_TABLES:
+        await owner.execute(f"ALTER TABLE tl.{table} DISABLE ROW LEVEL SECURITY")
+    await owner.close()
+    assert await _seen_by(world, HARBOR, patient, made) == ALL
+    assert await _seen_by(world, LEGAL, patient, made) == NONE
+
+
+async def test_without_the_predicate_the_database_refuses(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient, made = await _survivor(world)
+    texts = {name: getattr(resources, name) for name in ("_READ", "_HISTORY", "_VREAD")}
+    bare = "($1::bigint[] IS NOT NULL AND $2::bigint[] IS NOT NULL)"
+    for name, text in texts.items():
+        stripped = text.replace(predicate.for_query("x"), bare).replace(
+            predicate.for_query("r"), bare
+        )
+        assert stripped != text
+        assert "consent_grant" not in stripped
+        monkeypatch.setattr(resources, name, stripped)
+    monkeypatch.setattr(predicate, "for_query", lambda _: bare)
+    assert await _seen_by(world, HARBOR, patient, made) == ALL
+    assert await _seen_by(world, LEGAL, patient, made) == NONE
+
+
+async def test_policies_in_the_database_are_those_of_this_release(world: World) -> None:
+    owner = await asyncpg.connect(world.database.admin_url)
+    try:
+        rows = await owner.fetch(
+            "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity FROM pg_class c "
+            "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'tl' "
+            "AND c.relname = ANY ($1::text[])",
+            list(migrate.SURVIVOR_TABLES),
+        )
+        assert {row["relname"] for row in rows} == set(migrate.SURVIVOR_TABLES)
+        assert all(row["relrowsecurity"] and row["relforcerowsecurity"] for row in rows)
+        role = await owner.fetchrow(
+            "SELECT rolsuper, rolbypassrls, "
+            "(SELECT count(*) FROM pg_class WHERE relowner = r.oid) AS owned "
+            "FROM pg_roles r WHERE rolname = 'throughline_service'"
+        )
+        assert role is not None
+        assert (role["rolsuper"], role["rolbypassrls"], role["owned"]) == (False, False, 0)
+    finally:
+        await owner.close()
