@@ -1,0 +1,86 @@
+"""The demo over HTTP: who sees what is a golden file, written by hand from the rules of consent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from app.demo.table import who_sees_what
+from tests.demo.conftest import Service
+
+GOLDEN = Path(__file__).with_name("who-sees-what.txt")
+
+
+async def _search(service: Service, client: str, path: str, purpose: str) -> list[dict[str, Any]]:
+    answer = await service.get(client, path, purpose)
+    assert answer.status_code == 200, answer.text
+    bundle = answer.json()
+    assert all(link["relation"] != "next" for link in bundle.get("link", ()))
+    return [entry["resource"] for entry in bundle.get("entry", ())]
+
+
+async def test_who_sees_what_is_what_the_survivors_chose(service: Service) -> None:
+    async def search(client: str, purpose: str, type_: str) -> list[str]:
+        found = await _search(service, client, f"/{type_}?_count=500", purpose)
+        return [resource["id"] for resource in found]
+
+    assert await who_sees_what(search) == GOLDEN.read_text()
+
+
+async def test_each_line_of_the_table_is_a_resource_that_can_be_read(service: Service) -> None:
+    # The golden table comes from searches; a read of every resource by every caller must agree.
+    sections = [part.splitlines() for part in GOLDEN.read_text().split("\n\n")]
+    seen = {
+        tuple(lines[0].split(" asks for ")): {
+            line.strip() for line in lines if line.startswith("    ")
+        }
+        for lines in sections
+    }
+    everything = set().union(*seen.values())
+    for (client, purpose), expected in seen.items():
+        bearer = await service.demo.token(client, purpose)
+        headers = {"Authorization": f"Bearer {bearer}"}
+        readable = {
+            path
+            for path in everything
+            if (await service.http.get(f"/fhir/{path}", headers=headers)).status_code == 200
+        }
+        assert readable == expected, (client, purpose)
+
+
+async def test_referrals_stand_in_all_their_states(service: Service) -> None:
+    found = await _search(service, "river-clinic", "/Task?_count=100", "TREAT")
+    assert {task["id"]: task["status"] for task in found} == {
+        "survivor-a-housing-task": "completed",
+        "survivor-a-ride-task": "rejected",
+        "survivor-b-housing-task": "requested",
+        "survivor-b-childcare-task": "accepted",
+        "survivor-b-immigration-task": "accepted",
+        "survivor-b-food-task": "in-progress",
+        "survivor-c-therapy-task": "cancelled",
+    }
+
+
+async def test_the_shelters_address_is_its_own(service: Service) -> None:
+    for client in ("river-clinic", "harbor-psychiatry", "bridge-legal-aid"):
+        assert (await service.get(client, "/Location/open-door-house")).status_code == 404
+    assert (await service.get("open-door-shelter", "/Location/open-door-house")).status_code == 200
+
+
+async def test_the_completed_referral_comes_as_a_package_with_its_letter(service: Service) -> None:
+    path = "/Task/survivor-a-housing-task/$referral-package"
+    answer = await service.get("open-door-shelter", path)
+    found = {
+        f"{each['resource']['resourceType']}/{each['resource'].get('id', '')}"
+        for each in answer.json()["entry"]
+    }
+    assert found - {"OperationOutcome/"} == {
+        "Task/survivor-a-housing-task",
+        "ServiceRequest/survivor-a-housing-request",
+        "Consent/survivor-a-consent-open-door",
+        "DocumentReference/survivor-a-housing-letter",
+        "Condition/survivor-a-housing",
+        "Procedure/survivor-a-stay",
+        "Patient/survivor-a",
+    }
+    assert (await service.get("harbor-psychiatry", path)).status_code == 404
