@@ -7,9 +7,9 @@ Neighbours: `app.storage.writes` (the statements), `app.interactions.grants`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from app.consent import labels
 from app.consent.labelling import computed_labels, merged_security
@@ -27,6 +27,7 @@ from app.fhir_mappings import (
 from app.fhir_mappings.validate import validate
 from app.ids import new_logical_id
 from app.interactions.grants import recompile
+from app.interactions.guards import Guard, Moment, Planned
 from app.storage import resources, writes
 from app.storage.database import Caller, Database, WriteConnection
 from app.storage.resources import Current, Target
@@ -60,6 +61,8 @@ class Written:
     last_updated: datetime
     status: int
     content: bytes
+    also: tuple[int, ...] = ()
+    """Rids of what guards wrote beside it; told with the first of a transaction's operations."""
 
 
 @dataclass(slots=True)
@@ -83,6 +86,7 @@ class WriteRules:
 
     base_urls: tuple[str, ...]
     allow_client_ids: bool = False
+    guards: tuple[Guard, ...] = ()
 
 
 async def write(
@@ -95,20 +99,74 @@ async def write(
     """
     if caller.organization is None:
         raise fhir_error(IssueCode.FORBIDDEN, "This access token may read, not write.")
-    _validate(operations)
     async with database.write(caller) as connection:
-        now = datetime.now(UTC)
-        plans = await _lock(connection, caller, operations, rules)
-        await _allot(connection, plans, rules)
-        targets = await _resolve(connection, caller, plans, rules)
-        _subjects(plans, targets)
-        rows = [_row(plan, targets, caller.organization, now, rules) for plan in plans]
-        stored = [row for row in rows if row is not None]
-        if stored:
-            await writes.put(connection, stored)
-            await _memberships(connection, plans, targets)
-            await _grants(connection, plans, now)
-    return [_written(plan, row) for plan, row in zip(plans, rows, strict=True)]
+        return await _carry_out(connection, caller, operations, rules, datetime.now(UTC))
+
+
+_ROUNDS: Final = 4
+"""How often guards may answer the writes of guards."""
+
+
+async def _carry_out(
+    connection: WriteConnection,
+    caller: Caller,
+    operations: list[Operation],
+    rules: WriteRules,
+    now: datetime,
+    round_: int = 0,
+) -> list[Written]:
+    """One pass through the pipeline, and a further one for what the guards add."""
+    if caller.organization is None:
+        raise ValueError("a writer has an organization")
+    _validate(operations)
+    plans = await _lock(connection, caller, operations, rules)
+    await _allot(connection, plans, rules)
+    targets = await _resolve(connection, caller, plans, rules)
+    _subjects(plans, targets)
+    for guard in rules.guards:
+        await guard.before(_moment(connection, caller, plans, rules, now))
+    rows = [_row(plan, targets, caller.organization, now, rules) for plan in plans]
+    stored = [row for row in rows if row is not None]
+    if stored:
+        await writes.put(connection, stored)
+        await _memberships(connection, plans, targets)
+        await _grants(connection, plans, now)
+    written = [_written(plan, row) for plan, row in zip(plans, rows, strict=True)]
+    if not stored or not rules.guards:
+        return written
+    changed = [plan for plan in plans if not plan.unchanged]
+    further: list[Operation] = []
+    for guard in rules.guards:
+        further += await guard.after(_moment(connection, caller, changed, rules, now))
+    if further:
+        if round_ == _ROUNDS:
+            raise RuntimeError("guards answer one another without end")
+        more = await _carry_out(connection, caller, further, rules, now, round_ + 1)
+        also = tuple(rid for each in more for rid in (each.rid, *each.also))
+        written[0] = replace(written[0], also=also)
+    return written
+
+
+def _moment(
+    connection: WriteConnection,
+    caller: Caller,
+    plans: list[_Plan],
+    rules: WriteRules,
+    now: datetime,
+) -> Moment:
+    planned = tuple(
+        Planned(
+            plan.operation.type,
+            plan.id,
+            plan.rid,
+            plan.resource,
+            plan.current,
+            plan.subjects,
+            plan.operation.where,
+        )
+        for plan in plans
+    )
+    return Moment(connection, caller, now, rules.base_urls, planned)
 
 
 def _validate(operations: list[Operation]) -> None:

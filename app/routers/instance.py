@@ -123,7 +123,7 @@ async def update(request: Request) -> Response:
             )
         operation = writing.Operation(type_, id_, resource, if_match(request))
         (written,) = await writing.write(service.database, caller, [operation], service.rules)
-        seen.rids.append(written.rid)
+        seen.rids.extend((written.rid, *written.also))
         return written_response(written, service.settings.fhir_base)
 
     return await service.perform(request, "update", "u", type_, id_, work)
@@ -138,7 +138,7 @@ async def delete(request: Request) -> Response:
         operation = writing.Operation(type_, id_, None, if_match(request))
         (written,) = await writing.write(service.database, caller, [operation], service.rules)
         if written.rid:
-            seen.rids.append(written.rid)
+            seen.rids.extend((written.rid, *written.also))
         return Response(status_code=204, headers={"cache-control": "no-store"})
 
     return await service.perform(request, "delete", "d", type_, id_, work)

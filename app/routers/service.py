@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.care.guards import GUARDS
 from app.errors import FhirError, IssueCode, fhir_error
 from app.fhir_mappings import operation_outcome, registry
 from app.interactions.writing import WriteRules
@@ -53,7 +54,7 @@ class Service:
     @property
     def rules(self) -> WriteRules:
         """The settings that writing depends on."""
-        return WriteRules((self.settings.fhir_base,), self.settings.update_as_create)
+        return WriteRules((self.settings.fhir_base,), self.settings.update_as_create, GUARDS)
 
     async def as_caller(
         self, claims: VerifiedClaims, work: Callable[[Caller], Awaitable[Result]]

@@ -76,7 +76,7 @@ async def transact(request: Request) -> Response:
             )
             scopes.require(held, operation.type, _LETTERS[kind])
         written = await writing.write(service.database, caller, operations, service.rules)
-        seen.rids.extend(w.rid for w in written if w.rid)
+        seen.rids.extend(rid for w in written if w.rid for rid in (w.rid, *w.also))
         entries = [
             BundleEntry(
                 resource=w.content or None,

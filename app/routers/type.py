@@ -26,7 +26,7 @@ async def create(request: Request) -> Response:
         )
         operation = writing.Operation(type_, None, resource)
         (written,) = await writing.write(service.database, caller, [operation], service.rules)
-        seen.rids.append(written.rid)
+        seen.rids.extend((written.rid, *written.also))
         return written_response(written, service.settings.fhir_base)
 
     return await service.perform(request, "create", "c", type_, None, work)

@@ -1,0 +1,9 @@
+"""The guards of the care domain, in the order in which they are asked (`app.interactions.guards`)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.interactions.guards import Guard
+
+GUARDS: Final[tuple[Guard, ...]] = ()
