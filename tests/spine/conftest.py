@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from app.interactions import writing
 from app.main import create_app
@@ -54,6 +55,7 @@ class World:
     service: Service
     http: httpx.AsyncClient
     database: Database
+    application: FastAPI
     organizations: dict[str, int] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     agencies: dict[str, Agency] = field(default_factory=dict)
@@ -83,7 +85,7 @@ async def world(database: Callable[[], Database], tmp_path: Path) -> AsyncIterat
         application.router.lifespan_context(application),
         httpx.AsyncClient(transport=transport, base_url="http://test") as http,
     ):
-        world = World(application.state.service, http, made)
+        world = World(application.state.service, http, made, application)
         for name in AGENCIES:
             await _register(world, name)
         yield world

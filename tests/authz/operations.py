@@ -1,0 +1,130 @@
+"""Every operation that the application offers, and the request by which an actor tries it.
+
+Most need nothing here: the path template tells the request. An operation with a body of its own kind, or
+about a certain type, is told in `TYPES`, `BODIES` or `QUERIES`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from tests.authz.house import BUILDERS, RELATIONS, House
+
+Operation = tuple[str, str]
+"""Method and path template, as registered."""
+
+TYPES: Final[dict[str, str]] = {}
+"""Path template → resource type of its {id}, where neither {type} nor the template itself tells it."""
+
+QUERIES: Final[dict[Operation, str]] = {}
+"""Operation → query string that points it at the subject: `{id}`, `{patient}` are filled in."""
+
+BODIES: Final[dict[Operation, dict[str, Any]]] = {}
+"""Operation → JSON body, where it is no resource: `{id}`, `{patient}` are filled in."""
+
+FORM: Final = "application/x-www-form-urlencoded"
+PATCH: Final = "application/json-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One request."""
+
+    method: str
+    path: str
+    content: str | None = None
+    media: str = "application/fhir+json"
+
+
+class UntoldError(LookupError):
+    """The template has a parameter that nobody has told the matrix how to fill."""
+
+
+def operations(application: FastAPI) -> list[Operation]:
+    """Every method of every route, hidden ones too; what OpenAPI alone declares as well."""
+    found: set[Operation] = set()
+    for route in application.routes:
+        contexts = getattr(route, "effective_route_contexts", None)
+        for each in contexts() if contexts else [route]:
+            path = getattr(each, "path", None)
+            methods = getattr(each, "methods", None) or {"GET"}
+            found |= {(method, path) for method in methods if path and method != "OPTIONS"}
+    for path, item in application.openapi()["paths"].items():
+        found |= {(method.upper(), path) for method in item if method != "parameters"}
+    order = {"GET": 0, "HEAD": 1, "POST": 2, "PUT": 3, "PATCH": 4, "DELETE": 5}
+    return sorted(found, key=lambda o: (o[0] not in ("GET", "HEAD"), order.get(o[0], 9), o[1]))
+
+
+def relations(operation: Operation) -> tuple[str, ...]:
+    """The columns of an operation; one only where nothing in the request can name a record."""
+    method, path = operation
+    named = "{" in path or operation in QUERIES or operation in BODIES
+    if not path.startswith("/fhir") or (method in ("GET", "HEAD") and not named):
+        return ("any",)
+    return RELATIONS
+
+
+def _type(path: str) -> str:
+    if path in TYPES:
+        return TYPES[path]
+    literal = re.search(r"/([A-Z][A-Za-z]+)(?=/|$)", path)
+    name = literal[1] if literal else "Observation"
+    if name not in BUILDERS:
+        raise UntoldError(f"tests/authz/house.py has no builder for {name}")
+    return name
+
+
+async def probe(house: House, operation: Operation, relation: str) -> Probe:
+    """The request of one cell; a change gets a resource of its own, so that cells do not meet."""
+    method, path = operation
+    if relation == "any":
+        return Probe(method, path, None)
+    type_ = _type(path)
+    changes = method in ("PUT", "PATCH", "DELETE")
+    id_ = await house.subject(type_, relation, fresh=changes)
+    patient = house.patients.get(relation, "zq-nobody")
+    known = {"type": type_, "id": id_, "version": "1", "patient": patient}
+    filled = path
+    for name in re.findall(r"\{([^}:]+)[^}]*\}", path):
+        if name not in known:
+            raise UntoldError(f"tests/authz/operations.py does not know what {{{name}}} stands for")
+        filled = re.sub(r"\{" + name + r"[^}]*\}", known[name], filled)
+    query = QUERIES.get(operation)
+    if query is None and "{id}" not in path and path.endswith(("{type}", "/_search", "/" + type_)):
+        query = "_id={id}" if method != "POST" or path.endswith("_search") else None
+    query = query.format(**known) if query else ""
+    if path.endswith("_search"):
+        return Probe(method, filled, query, FORM)
+    if query:
+        filled = f"{filled}?{query}"
+    if operation in BODIES:
+        text = json.dumps(BODIES[operation])
+        for name, value in known.items():
+            text = text.replace("{" + name + "}", value)
+        return Probe(method, filled, text)
+    if method == "PATCH":
+        change = [{"op": "add", "path": "/language", "value": "en"}]
+        return Probe(method, filled, json.dumps(change), PATCH)
+    if method in ("POST", "PUT"):
+        return Probe(
+            method, filled, json.dumps(await _body(house, operation, type_, relation, id_))
+        )
+    return Probe(method, filled)
+
+
+async def _body(
+    house: House, operation: Operation, type_: str, relation: str, id_: str
+) -> dict[str, Any]:
+    method, path = operation
+    resource = await BUILDERS[type_](house, relation)
+    if method == "PUT" and "{id}" in path:
+        resource = resource | {"id": id_, "language": "en"}
+    if path.rstrip("/") == "/fhir":
+        entry = {"resource": resource, "request": {"method": "POST", "url": type_}}
+        return {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+    return resource
