@@ -21,7 +21,7 @@ from app.fhir_mappings import registry
 from app.fhir_mappings.bundle import BundleEntry, render_bundle
 from app.fhir_mappings.search_query import parse, query_string
 from app.storage import search_sql
-from app.storage.database import Caller, Database
+from app.storage.database import Caller, Reader
 from app.storage.search_sql import Found
 
 CURSOR: Final = "_cursor"
@@ -48,7 +48,7 @@ class SearchResult:
 
 
 async def search_type(
-    database: Database,
+    database: Reader,
     caller: Caller,
     type_: str,
     parameters: Sequence[tuple[str, str]],

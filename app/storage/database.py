@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NewType, TypeAlias
+from typing import Any, Final, NewType, Protocol, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -60,6 +60,25 @@ class StaleClosure(Exception):  # noqa: N818 - a signal to compute the closure a
     """Memberships changed since the caller's closure was computed."""
 
 
+class Reader(Protocol):
+    """Whatever runs an entered SELECT: the pool, or a transaction that sees its own writes."""
+
+    async def fetch(
+        self, caller: Caller, body: str, *arguments: Any, action: Action = Action.READ
+    ) -> list[asyncpg.Record]:
+        """See `Database.fetch`."""
+        ...
+
+
+def _entered(body: str) -> str:
+    # The LATERAL sub-select refers to the entry, so that it cannot run before it.
+    return (
+        f"SELECT entry.fresh, found.* FROM {predicate.ENTER} AS entry(fresh) "
+        f"LEFT JOIN LATERAL (SELECT true AS there, inside.* FROM ({body}) AS inside "
+        "WHERE entry.fresh IS NOT NULL OFFSET 0) AS found ON true"
+    )
+
+
 class Database:
     """The service's pool. `open` before use, `close` at the end."""
 
@@ -94,15 +113,9 @@ class Database:
     ) -> list[asyncpg.Record]:
         """Run one entered SELECT; `body` is a sub-select whose own parameters begin at $7.
 
-        StaleClosure where memberships changed. The LATERAL sub-select refers to the entry, so that it
-        cannot run before it.
+        StaleClosure where memberships changed.
         """
-        text = (
-            f"SELECT entry.fresh, found.* FROM {predicate.ENTER} AS entry(fresh) "
-            f"LEFT JOIN LATERAL (SELECT true AS there, inside.* FROM ({body}) AS inside "
-            "WHERE entry.fresh IS NOT NULL OFFSET 0) AS found ON true"
-        )
-        rows = await self.pool.fetch(text, *caller.parameters(action), *arguments)
+        rows = await self.pool.fetch(_entered(body), *caller.parameters(action), *arguments)
         if not rows[0]["fresh"]:
             raise StaleClosure
         return rows if rows[0]["there"] else []
@@ -117,6 +130,29 @@ class Database:
             if not fresh:
                 raise StaleClosure
             yield WriteConnection(connection)
+
+
+class TransactionReader:
+    """Entered SELECTs inside a write transaction: they see what it has written so far."""
+
+    def __init__(self, connection: WriteConnection) -> None:
+        self._connection = connection
+
+    async def fetch(
+        self, caller: Caller, body: str, *arguments: Any, action: Action = Action.READ
+    ) -> list[asyncpg.Record]:
+        """As `Database.fetch`; memberships that the transaction itself has written are no staleness."""
+        rows = await self._connection.fetch(_entered(body), *caller.parameters(action), *arguments)
+        if not rows[0]["fresh"] and not await self._moved_here():
+            raise StaleClosure
+        return rows if rows[0]["there"] else []
+
+    async def _moved_here(self) -> bool:
+        return bool(
+            await self._connection.fetchval(
+                "SELECT xmin = pg_current_xact_id()::xid FROM tl.directory_epoch"
+            )
+        )
 
 
 async def _no_reset(_: asyncpg.Connection) -> None:

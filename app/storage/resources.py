@@ -8,7 +8,7 @@ from datetime import datetime
 import asyncpg
 
 from app.storage import predicate
-from app.storage.database import Caller, Database, WriteConnection
+from app.storage.database import Caller, Database, Reader, WriteConnection
 
 _COLUMNS = "x.rid, x.version, x.last_updated, x.deleted, x.content"
 
@@ -44,14 +44,14 @@ _HISTORY = (
 _VREAD = f"{_READ} AND x.version = $9::integer UNION ALL {_HISTORY} AND x.version = $9::integer"
 
 
-async def read(database: Database, caller: Caller, type_code: int, id_: str) -> Stored | None:
+async def read(database: Reader, caller: Caller, type_code: int, id_: str) -> Stored | None:
     """The present version, also a deleted one; None where missing or hidden alike."""
     rows = await database.fetch(caller, _READ, type_code, id_)
     return _stored(rows[0]) if rows else None
 
 
 async def vread(
-    database: Database, caller: Caller, type_code: int, id_: str, version: int
+    database: Reader, caller: Caller, type_code: int, id_: str, version: int
 ) -> Stored | None:
     """One version; None where missing or hidden alike."""
     rows = await database.fetch(caller, _VREAD, type_code, id_, version)
@@ -59,7 +59,7 @@ async def vread(
 
 
 async def history_instance(
-    database: Database, caller: Caller, type_code: int, id_: str, count: int
+    database: Reader, caller: Caller, type_code: int, id_: str, count: int
 ) -> list[Stored]:
     """Versions that the caller may see, newest first, at most `count`."""
     rows = await database.fetch(
@@ -189,7 +189,7 @@ class Referenced:
 
 
 async def read_many(
-    database: Database, caller: Caller, wanted: list[tuple[int, str]]
+    database: Reader, caller: Caller, wanted: list[tuple[int, str]]
 ) -> list[Referenced]:
     """Those of (type code, id) that exist and that the caller may see, in the order asked."""
     rows = await database.fetch(

@@ -23,7 +23,7 @@ from app.fhir_mappings.search_clauses import (
 )
 from app.fhir_mappings.search_query import Include, SearchQuery, SortKey
 from app.storage import predicate
-from app.storage.database import Caller, Database
+from app.storage.database import Caller, Reader
 
 
 @dataclass(slots=True)
@@ -178,7 +178,7 @@ def _order(sort: Sequence[SortKey], statement: _Statement) -> str:
 _CONTENT = "r.rid, r.type, r.id, r.content"
 
 
-async def page(database: Database, caller: Caller, query: SearchQuery, offset: int) -> list[Found]:
+async def page(database: Reader, caller: Caller, query: SearchQuery, offset: int) -> list[Found]:
     """One page and one more row, which tells that there is a next page."""
     statement = _Statement()
     matches = _matches(query, statement)
@@ -195,7 +195,7 @@ async def page(database: Database, caller: Caller, query: SearchQuery, offset: i
     return [Found(row["rid"], row["type"], row["id"], row["content"]) for row in rows]
 
 
-async def count(database: Database, caller: Caller, query: SearchQuery) -> int:
+async def count(database: Reader, caller: Caller, query: SearchQuery) -> int:
     """How many resources match that the caller may see: exact."""
     statement = _Statement()
     rows = await database.fetch(
@@ -205,7 +205,7 @@ async def count(database: Database, caller: Caller, query: SearchQuery) -> int:
 
 
 async def included(
-    database: Database, caller: Caller, rids: Sequence[int], include: Include, *, reverse: bool
+    database: Reader, caller: Caller, rids: Sequence[int], include: Include, *, reverse: bool
 ) -> list[Found]:
     """What a page's resources reference (`_include`) or are referenced by (`_revinclude`)."""
     near, far = ("target", "source") if reverse else ("source", "target")

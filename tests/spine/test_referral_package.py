@@ -151,8 +151,6 @@ async def test_transaction_with_one_fault_writes_nothing(world: World) -> None:
     }
     answer = await world[RIVER].post("", bundle)
     assert answer.status_code == 422
-    assert answer.json()["issue"][0]["expression"] == [
-        "Bundle.entry[1].resource.Observation.subject"
-    ]
+    assert answer.json()["issue"][0]["expression"] == ["Bundle.entry[1].resource.subject"]
     found = await world[RIVER].get("/Observation?_total=accurate")
     assert found.json()["total"] == 0

@@ -1,0 +1,85 @@
+"""What is to be written, what is known of it on the way, and what became of it: types only.
+
+Neighbours: `app.interactions.writing` (the pipeline) and its steps `write_lock`, `write_references`,
+`write_rows`. Pinned: hl7.org/fhir/R4/http.html#create, #update, #patch, #delete, #transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from app.fhir_mappings import links
+from app.interactions.guards import Guard
+from app.storage.resources import Current, Target
+
+Json: TypeAlias = dict[str, Any]
+
+Targets: TypeAlias = dict[tuple[str, str], Target]
+"""(type name, id) to what a reference to it hands on."""
+
+
+@dataclass(slots=True)
+class Operation:
+    """One thing to write.
+
+    id None creates. resource None deletes, unless `change` is given: it makes the new content from
+    the present one (patch) and raises FhirError where it cannot. full_url: the entry's, to which other
+    entries may refer. where: the FHIRPath of its resource in a Bundle, empty outside of one.
+    """
+
+    type: str
+    id: str | None = None
+    resource: Json | None = None
+    if_match: int | None = None
+    full_url: str | None = None
+    where: str = ""
+    change: Callable[[Json], Json] | None = None
+
+    @property
+    def deletes(self) -> bool:
+        """Whether it takes the resource away."""
+        return self.resource is None and self.change is None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of an operation. status: 200, 201 or 204; content empty where deleted.
+
+    also: rids of what guards wrote beside it; told with the first of a transaction's operations.
+    """
+
+    type: str
+    id: str
+    rid: int
+    version: int
+    last_updated: datetime
+    status: int
+    content: bytes
+    also: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Plan:
+    """An operation on its way. resource: the new content, None where it deletes."""
+
+    operation: Operation
+    current: Current | None
+    rid: int = 0
+    id: str = ""
+    resource: Json | None = None
+    found: list[links.LinkRef] = field(default_factory=list)
+    subjects: tuple[int, ...] = ()
+    labels: int = 0
+    unchanged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRules:
+    """Settings that writing depends on. guards: see `app.interactions.guards`, in their order."""
+
+    base_urls: tuple[str, ...]
+    allow_client_ids: bool = False
+    guards: tuple[Guard, ...] = ()
