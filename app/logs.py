@@ -40,7 +40,7 @@ def request_id() -> uuid.UUID:
 def configure(level: str, stream: TextIO | None = None) -> None:
     """Send every logger's lines to `stream` (standard error) as JSON, from `level` (a name) up.
 
-    Replaces handlers that stand there: uvicorn's own, and those of an earlier call.
+    Replaces handlers and levels that stand there: uvicorn's own, and those of an earlier call.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
@@ -50,6 +50,7 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
         logger.propagate = True
     # Its lines hold paths and queries; `RequestLog` writes ours.
     logging.getLogger("uvicorn.access").disabled = True
