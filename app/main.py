@@ -29,8 +29,8 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
             maximum=settings.pool_max,
             statement_timeout_ms=settings.statement_timeout_ms,
         )
-        audit = AuditWriter(database.pool)
-        audit.start()
+        audit = AuditWriter(database_url)
+        await audit.start()
         keys = await load_keys(database.pool)
         verifier = TokenVerifier(keys, settings.fhir_base.removesuffix("/fhir"))
         application.state.service = Service(

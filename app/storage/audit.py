@@ -1,18 +1,28 @@
-"""Audit rows, durable before the answer leaves: group commit by COPY, without linger.
+"""Audit rows, durable before the answer leaves: group commit by COPY, without linger, chained by hash.
 
 While one batch is being copied the next one gathers; a request waits for the commit of its own
-batch. When the copy fails every request of the batch fails: nothing is answered unaudited.
+batch. When the copy fails every request of the batch fails: nothing is answered unaudited. The writer has a
+connection of its own, so that a busy pool never keeps an answer from being written down.
+
+Each process writes a *lane* of its own, held by an advisory lock, so that processes never wait for each
+other: a row's hash covers the row and the hash before it in its lane (`app.storage.audit_chain`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import asyncpg
+
+from app.storage.audit_chain import COLUMNS, chained
+
+_CONNECT_SECONDS: Final = 5
+_TEXTS: Final = ("client_id", "emergency_reason", "resource_id", "query")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +45,52 @@ class AuditRow:
     request_id: UUID
 
 
-_COLUMNS = tuple(AuditRow.__dataclass_fields__)
+def storable(row: AuditRow) -> AuditRow:
+    """The row with no text that PostgreSQL would refuse: one request must not fail the others' batch."""
+    changed = {}
+    for name in _TEXTS:
+        text = getattr(row, name)
+        if text is not None and not (text.isascii() and "\0" not in text):
+            clean = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+            if clean != text:
+                changed[name] = clean
+    return replace(row, **changed) if changed else row
 
 
 class AuditWriter:
     """Gathers rows and commits them in groups; one a process."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+    def __init__(self, url: str) -> None:
+        """url: of the service's own role."""
+        self._url = url
         self._waiting: list[tuple[AuditRow, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._connection: asyncpg.Connection | None = None
+        self._lane, self._seq, self._head = 0, 0, b""
 
-    def start(self) -> None:
-        """Begin to write; to be called inside the running loop."""
+    async def start(self) -> None:
+        """Connect and begin to write; raises what the database raises."""
+        await self._connect()
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
         """Write what waits, then end."""
         if self._waiting:
-            await self._waiting[-1][1]
+            with contextlib.suppress(Exception):
+                await self._waiting[-1][1]
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        if self._connection is not None:
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await self._connection.close(timeout=_CONNECT_SECONDS)
 
     async def write(self, row: AuditRow) -> None:
         """Return once `row` is durable; raises what the database raised."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((row, done))
+        self._waiting.append((storable(row), done))
         self._wake.set()
         await done
 
@@ -75,14 +102,10 @@ class AuditWriter:
             if not batch:
                 continue
             try:
-                async with self._pool.acquire() as connection:
-                    await connection.copy_records_to_table(
-                        "audit_event",
-                        schema_name="tl",
-                        columns=_COLUMNS,
-                        records=[astuple(row) for row, _ in batch],
-                    )
+                await self._commit([row for row, _ in batch])
             except Exception as error:  # noqa: BLE001 - handed to each waiting request
+                # Whether the rows are there is unknown: the next batch reads the head anew.
+                self._drop()
                 for _, done in batch:
                     if not done.done():
                         done.set_exception(error)
@@ -90,3 +113,48 @@ class AuditWriter:
                 for _, done in batch:
                     if not done.done():
                         done.set_result(None)
+
+    async def _commit(self, rows: list[AuditRow]) -> None:
+        connection = self._connection or await self._connect()
+        records, head = chained(self._lane, self._seq, self._head, [astuple(row) for row in rows])
+        try:
+            await _copy(connection, records)
+        except asyncpg.CheckViolationError:
+            # No partition for a month: the clock jumped, or nobody made it ahead.
+            for month in sorted({(r.recorded.year, r.recorded.month) for r in rows}):
+                await connection.execute("SELECT tl.audit_partition($1, $2)", *month)
+            await _copy(connection, records)
+        self._seq, self._head = self._seq + len(rows), head
+
+    async def _connect(self) -> asyncpg.Connection:
+        connection = await asyncpg.connect(
+            self._url,
+            timeout=_CONNECT_SECONDS,
+            command_timeout=30,
+            server_settings={
+                "search_path": "tl",
+                "timezone": "UTC",
+                "application_name": "throughline audit",
+            },
+        )
+        try:
+            self._lane = await connection.fetchval("SELECT tl.audit_lane()")
+            head = await connection.fetchrow("SELECT * FROM tl.audit_head($1)", self._lane)
+            self._seq, self._head = (head["seq"], head["hash"]) if head else (0, b"")
+            await connection.execute("SELECT tl.audit_partitions_ahead()")
+        except BaseException:
+            connection.terminate()
+            raise
+        self._connection = connection
+        return connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+async def _copy(connection: asyncpg.Connection, records: list[tuple[object, ...]]) -> None:
+    await connection.copy_records_to_table(
+        "audit_event", schema_name="tl", columns=COLUMNS, records=records
+    )

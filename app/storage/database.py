@@ -176,6 +176,10 @@ def refusal(error: Exception) -> FhirError | None:
     match error:
         case asyncpg.QueryCanceledError():
             return fhir_error(IssueCode.TOO_COSTLY, "The request takes too long; narrow it.")
+        case asyncpg.CharacterNotInRepertoireError() | asyncpg.UntranslatableCharacterError():
+            return fhir_error(
+                IssueCode.INVALID, "The request holds a character that no text may hold (U+0000)."
+            )
         case TimeoutError() | asyncpg.TooManyConnectionsError() | asyncpg.PostgresConnectionError():
             return fhir_error(
                 IssueCode.TRANSIENT,

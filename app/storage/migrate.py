@@ -91,6 +91,7 @@ GRANT UPDATE ON tl.directory_epoch TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE ON tl.client, tl.signing_key, tl.server_secret TO {service_role};
 GRANT SELECT, INSERT, DELETE ON tl.used_assertion TO {service_role};
 GRANT INSERT ON tl.audit_event TO {service_role};
+SELECT tl.audit_partitions_ahead();
 """
     )
     statements += [f"ALTER FUNCTION tl.{name} OWNER TO {KEEPER};" for name in _KEPT]

@@ -197,7 +197,11 @@ CREATE TABLE tl.routine (
 );
 
 -- One row an access, refusal, token or administrative act. The service may only append.
+-- A partition a month (tl.audit_partition makes them); lane, seq and hash: app/storage/audit_chain.py.
 CREATE TABLE tl.audit_event (
+  lane smallint NOT NULL,
+  seq bigint NOT NULL,
+  hash bytea NOT NULL,
   recorded timestamptz NOT NULL,
   action "char" NOT NULL,
   interaction text NOT NULL,
@@ -212,5 +216,5 @@ CREATE TABLE tl.audit_event (
   rids bigint[],
   query text,
   request_id uuid NOT NULL
-);
-CREATE INDEX audit_event_recorded ON tl.audit_event USING brin (recorded);
+) PARTITION BY RANGE (recorded);
+CREATE INDEX audit_event_chain ON tl.audit_event (lane, seq);

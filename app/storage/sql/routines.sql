@@ -242,3 +242,42 @@ CREATE OR REPLACE FUNCTION tl.occupied(wanted_type smallint, wanted_id text) RET
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
   SELECT r.rid FROM resource r WHERE r.type = wanted_type AND r.id = wanted_id
 $$;
+
+-- The audit's partition of a month. Runs as its owner: the service makes no tables itself.
+CREATE OR REPLACE FUNCTION tl.audit_partition(year integer, month integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+DECLARE first timestamptz := make_timestamptz(year, month, 1, 0, 0, 0, 'UTC');
+        name text := format('audit_event_%s_%s', year, lpad(month::text, 2, '0'));
+BEGIN
+  IF to_regclass('tl.' || name) IS NULL THEN
+    -- Two processes may find it missing at once.
+    PERFORM pg_advisory_xact_lock(7403);
+    EXECUTE format('CREATE TABLE IF NOT EXISTS tl.%I PARTITION OF tl.audit_event FOR VALUES FROM (%L) TO (%L)',
+                   name, first, (first AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC');
+  END IF;
+END $$;
+
+-- The partitions of this month and the three that follow.
+CREATE OR REPLACE FUNCTION tl.audit_partitions_ahead() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+DECLARE moment timestamp;
+BEGIN
+  FOR ahead IN 0..3 LOOP
+    moment := statement_timestamp() AT TIME ZONE 'UTC' + make_interval(months => ahead);
+    PERFORM tl.audit_partition(extract(year FROM moment)::integer, extract(month FROM moment)::integer);
+  END LOOP;
+END $$;
+
+-- A lane for this connection alone, until it ends.
+CREATE OR REPLACE FUNCTION tl.audit_lane() RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+  FOR lane IN 1..1000 LOOP
+    IF pg_try_advisory_lock(7402, lane) THEN RETURN lane; END IF;
+  END LOOP;
+  RAISE EXCEPTION 'no lane of the audit is free' USING ERRCODE = 'too_many_connections';
+END $$;
+
+CREATE OR REPLACE FUNCTION tl.audit_head(of_lane integer) RETURNS TABLE (seq bigint, hash bytea)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+  SELECT e.seq, e.hash FROM audit_event e WHERE e.lane = of_lane ORDER BY e.seq DESC LIMIT 1
+$$;

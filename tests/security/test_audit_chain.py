@@ -1,0 +1,184 @@
+"""The audit's hash chain: it holds for what the service wrote, and names the first row that does not follow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from app.storage.audit import AuditRow, AuditWriter
+from app.storage.audit_chain import verify
+from tests.spine.conftest import AGENCIES, World, new_patient
+
+RIVER = AGENCIES[0]
+
+
+@pytest.fixture
+async def owner(world: World) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(world.database.admin_url)
+    yield connection
+    await connection.close()
+
+
+def row(number: int, **more: object) -> AuditRow:
+    values: dict[str, object] = {
+        "recorded": datetime.now(UTC),
+        "action": b"R",
+        "interaction": "read",
+        "outcome": 0,
+        "client_id": RIVER,
+        "organization": 1,
+        "practitioner": None,
+        "purpose": "TREAT",
+        "emergency_reason": None,
+        "type": 1,
+        "resource_id": f"r{number}",
+        "rids": [number],
+        "query": None,
+        "request_id": uuid4(),
+    }
+    return AuditRow(**(values | more))  # type: ignore[arg-type]
+
+
+async def _write(world: World, count: int) -> None:
+    writer = world.service.audit
+    await asyncio.gather(*(writer.write(row(n)) for n in range(count)))
+
+
+async def test_the_chain_holds_for_everything_that_was_served(
+    world: World, owner: asyncpg.Connection
+) -> None:
+    patient = await new_patient(world[RIVER])
+    await asyncio.gather(*(world[RIVER].get(f"/Patient/{patient}") for _ in range(20)))
+    found = await verify(owner)
+    assert found.broken is None
+    assert found.rows == await owner.fetchval("SELECT count(*) FROM tl.audit_event")
+    assert found.rows > 20
+
+
+async def test_an_altered_row_is_named(world: World, owner: asyncpg.Connection) -> None:
+    await _write(world, 30)
+    await owner.execute("UPDATE tl.audit_event SET client_id = 'somebody' WHERE seq = 17")
+    found = await verify(owner)
+    assert found.broken is not None
+    assert found.broken.seq == 17
+
+
+async def test_a_removed_row_is_named_by_the_one_after_it(
+    world: World, owner: asyncpg.Connection
+) -> None:
+    await _write(world, 30)
+    await owner.execute("DELETE FROM tl.audit_event WHERE seq = 17")
+    found = await verify(owner)
+    assert found.broken is not None
+    assert (found.broken.seq, found.broken.fault) == (18, "rows before it are missing")
+
+
+async def test_an_end_cut_off_shows_against_a_head_noted_elsewhere(
+    world: World, owner: asyncpg.Connection
+) -> None:
+    await _write(world, 30)
+    (head,) = (await verify(owner)).heads
+    noted = {(head.lane, head.seq): head.hash}
+    await _write(world, 5)
+    assert (await verify(owner, noted)).broken is None
+    await owner.execute("DELETE FROM tl.audit_event WHERE seq > 20")
+    assert (await verify(owner)).broken is None
+    found = await verify(owner, noted)
+    assert found.broken is not None
+    assert found.broken.seq == head.seq
+
+
+async def test_old_months_may_be_dropped_and_the_rest_still_holds(
+    world: World, owner: asyncpg.Connection
+) -> None:
+    await asyncio.gather(
+        *(
+            world.service.audit.write(row(n, recorded=datetime(2024, month, 3, tzinfo=UTC)))
+            for month in (1, 2)
+            for n in range(5)
+        )
+    )
+    await _write(world, 5)
+    assert (await verify(owner)).broken is None
+    # The tokens of the agencies came first, in this month: they are dropped as well.
+    await owner.execute("DELETE FROM tl.audit_event WHERE recorded > '2025-01-01' AND seq < 6")
+    await owner.execute("DROP TABLE tl.audit_event_2024_01")
+    found = await verify(owner)
+    assert found.broken is None
+    assert found.rows == 10
+
+
+async def test_two_processes_write_lanes_of_their_own_and_both_hold(
+    world: World, owner: asyncpg.Connection
+) -> None:
+    second = AuditWriter(world.database.service_url)
+    await second.start()
+    await asyncio.gather(
+        *(w.write(row(n)) for n in range(200) for w in (world.service.audit, second))
+    )
+    found = await verify(owner)
+    assert found.broken is None
+    assert len(found.heads) == 2
+    await second.stop()
+    third = AuditWriter(world.database.service_url)
+    await third.start()
+    await third.write(row(1))
+    await third.stop()
+    found = await verify(owner)
+    assert found.broken is None
+    assert max(head.seq for head in found.heads if head.lane == 2) == 201
+
+
+async def test_a_batch_after_a_lost_connection_goes_on_from_the_rows_that_are_there(
+    world: World, owner: asyncpg.Connection
+) -> None:
+    await _write(world, 3)
+    await owner.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'throughline audit' AND datname = current_database()"
+    )
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await _write(world, 1)
+    await _write(world, 3)
+    assert (await verify(owner)).broken is None
+
+
+async def test_a_month_without_a_partition_gets_one(
+    world: World, owner: asyncpg.Connection
+) -> None:
+    later = datetime(2031, 5, 31, 23, 59, 59, tzinfo=UTC)
+    await world.service.audit.write(row(1, recorded=later))
+    assert await owner.fetchval("SELECT count(*) FROM tl.audit_event_2031_05") == 1
+
+
+async def test_text_that_postgresql_refuses_fails_nobody_elses_batch(
+    world: World, owner: asyncpg.Connection
+) -> None:
+    answer = await world[RIVER].get("/Patient/a%00b")
+    assert answer.status_code == 400
+    await asyncio.gather(
+        *(world.service.audit.write(row(n, resource_id="a\0b\ud800")) for n in range(2))
+    )
+    assert (await verify(owner)).broken is None
+
+
+async def test_the_service_role_can_neither_read_nor_change_the_audit(world: World) -> None:
+    await _write(world, 1)
+    service = await asyncpg.connect(world.database.service_url)
+    try:
+        for statement in (
+            "SELECT * FROM tl.audit_event",
+            "UPDATE tl.audit_event SET outcome = 0",
+            "DELETE FROM tl.audit_event",
+            "TRUNCATE tl.audit_event",
+            "DROP TABLE tl.audit_event",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await service.execute(statement)
+    finally:
+        await service.close()
