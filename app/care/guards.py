@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from app.care.referrals.guard import ReferralGuard
 from app.interactions.guards import Guard
 
-GUARDS: Final[tuple[Guard, ...]] = ()
+GUARDS: Final[tuple[Guard, ...]] = (ReferralGuard(),)

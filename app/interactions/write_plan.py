@@ -37,6 +37,7 @@ class Operation:
     full_url: str | None = None
     where: str = ""
     change: Callable[[Json], Json] | None = None
+    on_behalf_of: int | None = None
 
     @property
     def deletes(self) -> bool:

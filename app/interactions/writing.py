@@ -33,6 +33,8 @@ from app.interactions.write_references import allot, placed, resolve, spread_sub
 from app.interactions.write_rows import row
 from app.storage import writes
 from app.storage.database import Caller, Database, WriteConnection
+from app.storage.identities import Identity, resolve_caller
+from app.storage.receivers import entered
 
 __all__ = ["Operation", "WriteRules", "Written", "write", "write_on"]
 
@@ -105,9 +107,36 @@ async def _carry_out(
         if round_ == _ROUNDS:
             raise RuntimeError("guards answer one another without end")
         check_valid([(o.resource, o) for o in further])
-        more = await _carry_out(connection, caller, further, rules, known, now, round_ + 1)
+        more = await _further(connection, caller, further, rules, now, round_ + 1)
         also = tuple(rid for each in more for rid in (each.rid, *each.also))
         written[0] = replace(written[0], also=also)
+    return written
+
+
+async def _further(
+    connection: WriteConnection,
+    caller: Caller,
+    operations: Sequence[Operation],
+    rules: WriteRules,
+    now: datetime,
+    round_: int,
+) -> list[Written]:
+    """What guards add, each in the name of whom it is for."""
+    written: list[Written] = []
+    for name in dict.fromkeys(operation.on_behalf_of for operation in operations):
+        part = [operation for operation in operations if operation.on_behalf_of == name]
+        if name is None or name == caller.organization:
+            written += await _carry_out(
+                connection, caller, part, rules, _NOTHING_KNOWN, now, round_
+            )
+            continue
+        writer = await resolve_caller(
+            connection, Identity(name, None, None), purpose=caller.purpose, emergency=False
+        )
+        async with entered(connection, writer, caller):
+            written += await _carry_out(
+                connection, writer, part, rules, _NOTHING_KNOWN, now, round_
+            )
     return written
 
 

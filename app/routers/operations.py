@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.care.referral_package import referral_package
+from app.care.referrals.package import referral_package
 from app.routers.answer import fhir_response
 from app.routers.service import Seen, service_of
 from app.storage.database import Caller

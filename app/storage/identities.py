@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from app.consent.model import ANYONE
-from app.storage.database import Caller, base_closure
+from app.storage.database import Caller, WriteConnection, base_closure
 
 _CLOSURE = """
 WITH RECURSIVE own(rid) AS (
@@ -40,7 +40,7 @@ class Identity:
 
 
 async def resolve_caller(
-    pool: asyncpg.Pool, identity: Identity, *, purpose: int, emergency: bool
+    pool: asyncpg.Pool | WriteConnection, identity: Identity, *, purpose: int, emergency: bool
 ) -> Caller:
     """The caller with its closures computed now.
 

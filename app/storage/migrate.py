@@ -39,6 +39,7 @@ _KEPT: Final = (
     "put_index",
     "propagate",
     "consents_of",
+    "tasks_of",
     "put_grants",
     "put_memberships",
     "occupied",

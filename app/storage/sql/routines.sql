@@ -209,6 +209,23 @@ BEGIN
     ORDER BY c.rid;
 END $$;
 
+-- The Tasks about a survivor, so that those who wait are told when a receiver has lost sight. Opens only inside
+-- a transaction that has just written a Consent about that survivor; its caller never passes the rows on.
+CREATE OR REPLACE FUNCTION tl.tasks_of(survivor bigint, task_type smallint, consent_type smallint)
+RETURNS TABLE (rid bigint, id text, custodian bigint, content bytea)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM resource r WHERE r.type = consent_type AND (r.patient = survivor OR survivor = ANY (r.co_subjects))
+      AND r.xmin = pg_current_xact_id()::xid
+  ) THEN
+    RAISE EXCEPTION 'no Consent was written about this survivor' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  RETURN QUERY
+    SELECT t.rid, t.id, t.custodian, t.content FROM resource t
+    WHERE t.patient = survivor AND t.type = task_type AND NOT t.deleted ORDER BY t.rid;
+END $$;
+
 CREATE OR REPLACE FUNCTION tl.put_grants(survivor bigint, grants jsonb)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
 BEGIN
