@@ -16,11 +16,18 @@ router = APIRouter(tags=["referrals"])
 
 @router.get("/Task/{id}/$referral-package", summary="referral-package")
 async def package(request: Request) -> Response:
-    """All of a referral that the caller may see, as one collection Bundle."""
+    """All of a referral that the caller may see; `type`: collection (default) or document."""
     service, id_ = service_of(request), request.path_params["id"]
 
     async def work(caller: Caller, seen: Seen) -> Response:
-        made = await referral_package(service.database, caller, id_, service.settings.fhir_base)
+        made = await referral_package(
+            service.database,
+            caller,
+            id_,
+            service.settings.fhir_base,
+            lambda type_: service.may(request, type_, "r"),
+            request.query_params.get("type", "collection"),
+        )
         seen.rids.extend(made.rids)
         return fhir_response(made.bundle)
 

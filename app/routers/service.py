@@ -56,6 +56,11 @@ class Service:
         """The settings that writing depends on."""
         return WriteRules((self.settings.fhir_base,), self.settings.update_as_create, GUARDS)
 
+    def may(self, request: Request, type_: str, letter: str) -> bool:
+        """Whether the request's token has a scope for an interaction on a type."""
+        claims = self.verifier.verify(request.headers.get("authorization"))
+        return claims.scopes.allow(type_, letter)
+
     async def as_caller(
         self, claims: VerifiedClaims, work: Callable[[Caller], Awaitable[Result]]
     ) -> Result:

@@ -3,17 +3,20 @@
 `GET Task/{id}/$referral-package`: the Task, its ServiceRequest (Task.focus), the Consent and every other
 supporting resource (Task.input, Task.output, ServiceRequest.supportingInfo and reasonReference) that consent
 permits this caller, a minimal Patient, and the redisclosure notice where 42 CFR Part 2 or victim-service
-data is in it (42 CFR 2.32). Always three statements. Pinned: hl7.org/fhir/R4/task.html, bundle.html.
+data is in it (42 CFR 2.32). Always three statements. `type=document` asks for the same as a FHIR document
+(`app.care.referrals.document`). Pinned: hl7.org/fhir/R4/task.html, bundle.html.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from app.care.referrals import document
 from app.consent import labels
-from app.errors import Issue, IssueCode, not_found
+from app.errors import Issue, IssueCode, fhir_error, not_found
 from app.fhir_mappings import json_text, links, operation_outcome, registry
 from app.fhir_mappings.bundle import BundleEntry, render_bundle
 from app.storage import resources
@@ -37,6 +40,12 @@ VICTIM_NOTICE: Final = (
     "These records come from a victim-service provider: they may be passed on only with the "
     "survivor's written, time-limited release (34 USC 12291(b)(2))."
 )
+
+
+_TYPES: Final = ("collection", "document")
+
+_REQUESTER: Final = ("Task.requester",)
+"""Who answers for the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,47 +83,88 @@ def _minimal_patient(content: bytes) -> bytes:
 
 
 async def referral_package(
-    database: Database, caller: Caller, task_id: str, base_url: str
+    database: Database,
+    caller: Caller,
+    task_id: str,
+    base_url: str,
+    may_read: Callable[[str], bool],
+    type_: str = "collection",
 ) -> Package:
-    """Assemble the package of a Task. 404 where the Task is missing or hidden.
+    """Assemble the package of a Task, as a collection or as a document. 400 for another type, 404 where
+    the Task is missing or hidden.
 
+    may_read: whether the access token's scopes cover a type; parts that they do not are absent as well.
     A hidden part is absent without a trace: the Bundle is that of a referral that never had it.
     """
-    bases = (base_url,)
+    if type_ not in _TYPES:
+        raise fhir_error(IssueCode.INVALID, "Ask for type=collection or type=document.", "type")
+    now = datetime.now(UTC)
+    parts, author = await _gather(database, caller, task_id, (base_url,), type_)
+    parts = [each for each in parts if may_read(registry.type_name(each.type_code))]
+    contents = [_content(each) for each in parts]
+    notices = _notices(parts)
+    if type_ == "document":
+        places = [f"{registry.type_name(each.type_code)}/{each.id}" for each in parts]
+        head = document.composition(places, author, [issue.diagnostics for issue in notices], now)
+        bundle = document.bundle(head, places, contents, base_url, now)
+        return Package(bundle, [each.rid for each in parts])
+    entries = [
+        BundleEntry(_full_url(each, base_url), content)
+        for each, content in zip(parts, contents, strict=True)
+    ]
+    if notices:
+        entries.append(BundleEntry(resource=operation_outcome.render(notices)))
+    bundle = render_bundle("collection", total=None, links=[], entries=entries, timestamp=now)
+    return Package(bundle, [each.rid for each in parts])
+
+
+async def _gather(
+    database: Database, caller: Caller, task_id: str, bases: tuple[str, ...], type_: str
+) -> tuple[list[Referenced], str | None]:
+    """The parts in a stable order, and the author of a document as "Type/id"; three statements."""
     tasks = await resources.read_many(database, caller, [(registry.type_code("Task"), task_id)])
     if not tasks:
         raise not_found()
-    task = json_text.parse(tasks[0].content, max_depth=json_text.MAX_DEPTH_LIMIT)
+    task = _parsed(tasks[0])
+    requester = _references(task, _REQUESTER, bases) if type_ == "document" else []
     near = await resources.read_many(
-        database, caller, list(dict.fromkeys(_references(task, _TASK_PATHS, bases)))
+        database, caller, list(dict.fromkeys([*_references(task, _TASK_PATHS, bases), *requester]))
     )
     request_code = registry.type_code("ServiceRequest")
     wanted = [
         reference
         for each in near
         if each.type_code == request_code
-        for reference in _references(
-            json_text.parse(each.content, max_depth=json_text.MAX_DEPTH_LIMIT),
-            _REQUEST_PATHS,
-            bases,
-        )
+        for reference in _references(_parsed(each), _REQUEST_PATHS, bases)
     ]
     far = await resources.read_many(database, caller, list(dict.fromkeys(wanted)))
     parts = list({each.rid: each for each in [*tasks, *near, *far]}.values())
-    entries = [_entry(each, base_url) for each in parts]
-    notices = _notices(parts)
-    if notices:
-        entries.append(BundleEntry(resource=operation_outcome.render(notices)))
-    bundle = render_bundle(
-        "collection", total=None, links=[], entries=entries, timestamp=datetime.now(UTC)
+    author = next((e for e in near if (e.type_code, e.id) in requester), None)
+    return (
+        sorted(parts, key=_place),
+        f"{registry.type_name(author.type_code)}/{author.id}" if author else None,
     )
-    return Package(bundle, [each.rid for each in parts])
 
 
-def _entry(part: Referenced, base_url: str) -> BundleEntry:
+_FIRST: Final = ("Task", "ServiceRequest", "Patient", "Consent")
+
+
+def _place(part: Referenced) -> tuple[int, str, str]:
     name = registry.type_name(part.type_code)
-    content = _minimal_patient(part.content) if name == "Patient" else part.content
-    return BundleEntry(full_url=f"{base_url}/{name}/{part.id}", resource=content)
+    return (_FIRST.index(name) if name in _FIRST else len(_FIRST), name, part.id)
+
+
+def _parsed(part: Referenced) -> dict[str, Any]:
+    return json_text.parse(part.content, max_depth=json_text.MAX_DEPTH_LIMIT)
+
+
+def _content(part: Referenced) -> bytes:
+    patient = part.type_code == registry.type_code("Patient")
+    return _minimal_patient(part.content) if patient else part.content
+
+
+def _full_url(part: Referenced, base_url: str) -> str:
+    return f"{base_url}/{registry.type_name(part.type_code)}/{part.id}"
 
 
 def _notices(parts: list[Referenced]) -> list[Issue]:
