@@ -1,95 +1,209 @@
-"""The command line `throughline`: serve, client, token, migrate."""
+"""The command line `throughline`. Results go to standard output and nothing else does.
+
+Each command imports what it needs when it runs, so that help and tokens come quickly.
+Neighbours: `app.commands` does the work; docs/command-line.md tells it to people.
+"""
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from app import commands
-from app.settings import Settings
-from app.storage import clients as client_rows
-from app.storage.clients import Client
-from app.storage.database import Database
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from app.commands.databases import Reached
+    from app.settings import Settings
+    from app.storage.clients import Client
+    from app.storage.database import Database
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Throughline: consent-enforced FHIR R4."
+    no_args_is_help=True,
+    add_completion=False,
+    # A traceback with local variables would show secrets and records.
+    pretty_exceptions_enable=False,
+    help="Throughline: survivor care records as FHIR R4, with consent enforced on every read.",
 )
 client_app = typer.Typer(no_args_is_help=True, help="Register, list and revoke clients.")
 app.add_typer(client_app, name="client")
-_notes = Console(stderr=True)
 
 
 def main() -> None:
-    """Entry point."""
-    app()
+    """Entry point: what a person can mend is said in a sentence, with exit code 1."""
+    from app.commands.errors import CommandError
+    from app.settings import SettingsError
+
+    try:
+        app()
+    except (CommandError, SettingsError) as error:
+        text = (
+            f"A setting cannot be used: {error}."
+            if isinstance(error, SettingsError)
+            else str(error)
+        )
+        print(text, file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _notes() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def _settings() -> Settings:
+    from app.settings import Settings
+
+    return Settings.load()
 
 
 @app.command()
 def serve() -> None:
-    """Serve the API; starts and migrates the embedded PostgreSQL unless TL_DATABASE_URL is set."""
-    settings = Settings()
-    _notes.print(f"Serving {settings.fhir_base} (Ctrl-C ends it)")
-    commands.serve(settings)
+    """Serve the API; starts and migrates a PostgreSQL of its own unless TL_DATABASE_URL is set."""
+    from app.commands import serving
+
+    notes = _notes()
+
+    def ready(reached: Reached) -> None:
+        notes.print(f"Serving {reached.base} (Ctrl-C ends it)")
+
+    serving.run(_settings(), announce=notes.print, when_ready=ready)
 
 
 @app.command()
 def demo() -> None:
     """Load the demonstration on the first start, then serve it; prints what to try next."""
-    settings = Settings()
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    def progress(done: int, of: int, name: str) -> None:
-        _notes.print(f"  {done}/{of} {name}")
+    from app.commands import demonstration, serving
+    from app.commands.databases import on
 
-    async def work(opened: Database) -> dict[str, str]:
-        await commands.load_demo(opened, progress)
-        names = ("river-clinic", "open-door-shelter", "bridge-legal-aid")
-        return {name: await commands.token(opened, settings, name, "COC") for name in names}
+    notes = _notes()
+    settings = demonstration.for_demonstration(_settings())
 
-    with commands.database(settings):
-        for name, bearer in commands.with_database(settings, work).items():
-            query = "Task?_include=Task:focus" if name == "open-door-shelter" else "Patient"
-            _notes.print(f"\n# What {name} sees:", highlight=False)
-            print(f"curl -s -H 'Authorization: Bearer {bearer}' '{settings.fhir_base}/{query}'")
-        _notes.print(f"\nServing {settings.fhir_base} (Ctrl-C ends it)")
-        commands.serve(settings)
+    def load(reached: Reached) -> None:
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+        with Progress(*columns, console=notes, transient=notes.is_terminal) as bar:
+            task = bar.add_task("Loading the demonstration", total=None, visible=False)
+
+            def progress(done: int, of: int, name: str) -> None:
+                bar.update(task, completed=done, total=of, visible=True)
+
+            on(reached, lambda opened, _: demonstration.load_demo(opened, progress))
+
+    def ready(reached: Reached) -> None:
+        notes.print(f"\nServing {reached.base}. To try it, in another terminal:", style="bold")
+        for shows, line in demonstration.curl_lines(settings, reached):
+            notes.print(f"\n# {shows}", style="green", soft_wrap=True)
+            print(line, flush=True)
+        notes.print("\n# The whole story, step by step:", style="green")
+        notes.print(f"{Path(sys.argv[0])} tour", soft_wrap=True)
+        notes.print("\nCtrl-C ends it and keeps the data.", style="bold")
+
+    serving.run(settings, announce=notes.print, prepare=load, when_ready=ready)
+
+
+@app.command()
+def tour() -> None:
+    """Tell the demonstration as a story against the running service: who sees what, and why."""
+    from rich.console import Console
+
+    from app.commands import demonstration
+
+    raise typer.Exit(demonstration.tour(_settings(), Console()))
 
 
 @app.command()
 def migrate() -> None:
     """Bring the database to this release."""
-    with commands.database(Settings()):
-        _notes.print("The database is at this release.")
+    from app.commands.databases import database
+
+    notes = _notes()
+    with database(_settings(), announce=notes.print):
+        notes.print("The database is at this release.")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is wrong and how to mend it; exit code 1 where anything is."""
+    from rich.markup import escape
+
+    from app.commands.doctor import look
+
+    notes, faults = _notes(), 0
+    for check in look():
+        if check.fault is None:
+            notes.print(f"[green]✓[/green] {escape(check.name)}", soft_wrap=True)
+            continue
+        faults += 1
+        notes.print(f"[red]✗[/red] {escape(check.name)}: {escape(check.fault)}", soft_wrap=True)
+        notes.print(f"  → {check.remedy}", markup=False, soft_wrap=True)
+    if faults:
+        raise typer.Exit(1)
+    notes.print("All is well.")
 
 
 @client_app.command("add")
 def client_add(
-    name: Annotated[str, typer.Option(help="client id")],
+    name: Annotated[str, typer.Option(help="Client id")],
     organization: Annotated[str, typer.Option(help="Organization id; made where missing")],
     scope: Annotated[str, typer.Option(help="SMART v2 scopes")] = "system/*.cruds",
-    purpose: Annotated[list[str] | None, typer.Option(help="purpose of use; repeat it")] = None,
-    jwks: Annotated[Path | None, typer.Option(help="JWK Set file (private_key_jwt)")] = None,
-    emergency: Annotated[bool, typer.Option(help="may ask for emergency access")] = False,
+    purpose: Annotated[
+        list[str] | None, typer.Option(help="Purpose of use; repeat it, the first is the default")
+    ] = None,
+    jwks: Annotated[
+        Path | None,
+        typer.Option(help="File of its public keys, a JWK Set", exists=True, dir_okay=False),
+    ] = None,
+    jwks_url: Annotated[str | None, typer.Option(help="Where it publishes its public keys")] = None,
+    practitioner: Annotated[
+        str | None, typer.Option(help="Practitioner id: the client is this person's")
+    ] = None,
+    patient: Annotated[
+        str | None, typer.Option(help="Patient id: the client is this survivor's own app")
+    ] = None,
+    emergency: Annotated[
+        bool, typer.Option("--emergency", help="May ask for emergency access (ETREAT, BTG)")
+    ] = False,
+    privacy_officer: Annotated[
+        bool, typer.Option("--privacy-officer", help="Records Consents for the whole record")
+    ] = False,
 ) -> None:
-    """Register a client; prints its secret once, unless it has keys."""
-    keys = json.loads(jwks.read_text()) if jwks else None
+    """Register a client; prints its secret, once, unless it has keys of its own."""
+    import json
 
-    async def work(opened: Database) -> str | None:
-        return await commands.add_client(
+    from app.commands import registration
+    from app.commands.databases import with_database
+    from app.commands.errors import CommandError
+
+    if jwks is not None and jwks_url is not None:
+        raise CommandError("Give either --jwks or --jwks-url.")
+    try:
+        keys = json.loads(jwks.read_text()) if jwks else None
+    except ValueError as error:
+        raise CommandError(f"{jwks} is no JSON.") from error
+
+    async def work(opened: Database, reached: Reached) -> str | None:
+        return await registration.add_client(
             opened,
             name=name,
             organization_id=organization,
             scope=scope,
             purposes=tuple(purpose or ["TREAT"]),
             jwks=keys,
+            jwks_url=jwks_url,
+            practitioner_id=practitioner,
+            patient_id=patient,
             emergency=emergency,
+            privacy_officer=privacy_officer,
         )
 
-    secret = commands.with_database(Settings(), work)
+    secret = with_database(_settings(), work)
     if secret:
         print(secret)
 
@@ -97,43 +211,65 @@ def client_add(
 @client_app.command("list")
 def client_list() -> None:
     """List the registered clients."""
+    from rich.console import Console
+    from rich.table import Table
 
-    async def work(opened: Database) -> list[Client]:
-        return await client_rows.list_clients(opened.pool)
+    from app.commands.databases import with_database
+    from app.storage.clients import list_clients
 
-    table = Table("client", "scope", "purposes", "revoked")
-    for each in commands.with_database(Settings(), work):
-        table.add_row(
-            each.client_id, each.scope, " ".join(each.purposes), "yes" if each.revoked else ""
-        )
+    async def work(opened: Database, reached: Reached) -> list[Client]:
+        return await list_clients(opened.pool)
+
+    table = Table("client", "proves itself by", "scope", "purposes", "revoked")
+    for each in with_database(_settings(), work):
+        proof = "keys" if each.jwks else each.jwks_url or "secret"
+        revoked = "yes" if each.revoked else ""
+        table.add_row(each.client_id, proof, each.scope, " ".join(each.purposes), revoked)
     Console().print(table)
 
 
 @client_app.command("revoke")
-def client_revoke(name: Annotated[str, typer.Option(help="client id")]) -> None:
+def client_revoke(name: Annotated[str, typer.Option(help="Client id")]) -> None:
     """Revoke a client: it gets no more tokens."""
+    from app.commands.databases import with_database
+    from app.commands.errors import CommandError
+    from app.storage.clients import revoke_client
 
-    async def work(opened: Database) -> bool:
-        return await client_rows.revoke_client(opened.pool, name)
+    async def work(opened: Database, reached: Reached) -> bool:
+        return await revoke_client(opened.pool, name)
 
-    if not commands.with_database(Settings(), work):
-        _notes.print("There is no such client to revoke.")
-        raise typer.Exit(1)
+    if not with_database(_settings(), work):
+        raise CommandError("There is no such client to revoke. See: throughline client list")
 
 
 @app.command()
 def token(
-    client: Annotated[str, typer.Option(help="client id")],
-    purpose: Annotated[str | None, typer.Option(help="purpose of use")] = None,
+    client: Annotated[str, typer.Option(help="Client id")],
+    purpose: Annotated[
+        str | None, typer.Option(help="Purpose of use; by default the client's first")
+    ] = None,
+    scope: Annotated[
+        str | None, typer.Option(help="SMART v2 scopes; by default all that the client has")
+    ] = None,
+    emergency_reason: Annotated[
+        str | None, typer.Option(help="Why emergency access is needed (ETREAT, BTG)")
+    ] = None,
 ) -> None:
     """Print a bearer token for a client, and nothing else."""
-    settings = Settings()
+    from app.commands import registration
+    from app.commands.databases import with_database
 
-    async def work(opened: Database) -> str:
-        return await commands.token(opened, settings, client, purpose)
+    settings = _settings()
 
-    try:
-        print(commands.with_database(settings, work))
-    except (LookupError, ValueError) as error:
-        _notes.print(f"No token: {error}.")
-        raise typer.Exit(1) from error
+    async def work(opened: Database, reached: Reached) -> str:
+        return await registration.token(
+            opened,
+            reached.base,
+            client,
+            purpose=purpose,
+            scope=scope,
+            lifetime=settings.token_lifetime_seconds,
+            emergency_reason=emergency_reason,
+        )
+
+    print(with_database(settings, work))

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.routers import instance, oauth, operations, system
+from app.routers import health, instance, oauth, operations, system
 from app.routers import type as type_router
 from app.routers.service import Service
 from app.security.keys import load_keys
@@ -43,6 +43,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
             await database.close()
 
     application = FastAPI(title="Throughline", lifespan=lifespan, docs_url=None, redoc_url=None)
+    application.include_router(health.router)
     application.include_router(oauth.router)
     application.include_router(system.router, prefix="/fhir")
     application.include_router(operations.router, prefix="/fhir")

@@ -5,7 +5,7 @@ Neighbours: `app.settings` (a database URL set there makes this needless), `app.
 
 from __future__ import annotations
 
-from app.embedded.errors import EmbeddedPostgresError
+from app.embedded.errors import EmbeddedPostgresError, FolderInUseError
 from app.embedded.server import EmbeddedPostgres
 
-__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "FolderInUseError"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from app.embedded.account import Account, can_reach, give
-from app.embedded.errors import EmbeddedPostgresError
+from app.embedded.errors import EmbeddedPostgresError, FolderInUseError
 
 _SOCKET_PREFIX: Final = "tl-"
 _PLAIN: Final = re.compile(r"/[A-Za-z0-9_./-]{0,59}\Z")
@@ -25,14 +25,14 @@ _PLAIN: Final = re.compile(r"/[A-Za-z0-9_./-]{0,59}\Z")
 def lock(home: Path) -> int:
     """Take the lock of `home`; returns the descriptor that holds it, which its end releases.
 
-    Raises EmbeddedPostgresError when another process, or another object of this one, holds it.
+    Raises FolderInUseError when another process, or another object of this one, holds it.
     """
     descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise EmbeddedPostgresError(f"another process runs the database in {home}") from None
+        raise FolderInUseError(f"another process runs the database in {home}") from None
     return descriptor
 
 

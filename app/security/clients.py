@@ -8,6 +8,7 @@ import secrets
 import time
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from jose import JWTError, jwt
 
@@ -40,12 +41,13 @@ async def add_client(
     scope: str,
     purposes_of_use: tuple[str, ...],
     jwks: dict[str, Any] | None = None,
+    jwks_url: str | None = None,
     practitioner: int | None = None,
     patient: int | None = None,
     emergency: bool = False,
     privacy_officer: bool = False,
 ) -> str | None:
-    """Register a client; without `jwks` a secret is made and returned, once.
+    """Register a client; without `jwks` or `jwks_url` a secret is made and returned, once.
 
     ValueError for a scope that grants nothing or a purpose that is no ActReason purpose of use.
     """
@@ -54,7 +56,11 @@ async def add_client(
     for code in purposes_of_use:
         if not purposes.known(code):
             raise ValueError("a purpose must be a v3-ActReason purpose of use, such as TREAT")
-    secret = None if jwks else secrets.token_urlsafe(32)
+    if jwks is not None and not _has_keys(jwks):
+        raise ValueError("the key set must be a JWK Set with public keys, each with a kid")
+    if jwks_url is not None and not _may_be_fetched(jwks_url):
+        raise ValueError("the address of the key set must begin with https://")
+    secret = None if jwks or jwks_url else secrets.token_urlsafe(32)
     await clients.save_client(
         pool,
         Client(
@@ -67,12 +73,27 @@ async def add_client(
             emergency=emergency,
             privacy_officer=privacy_officer,
             jwks=jwks,
-            jwks_url=None,
+            jwks_url=jwks_url,
             secret_hash=_hash(secret) if secret else None,
             revoked=False,
         ),
     )
     return secret
+
+
+def _has_keys(jwks: dict[str, Any]) -> bool:
+    keys = jwks.get("keys")
+    return (
+        isinstance(keys, list)
+        and bool(keys)
+        and all(isinstance(k, dict) and k.get("kid") and "d" not in k for k in keys)
+    )
+
+
+def _may_be_fetched(url: str) -> bool:
+    parts = urlsplit(url)
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return parts.scheme == "https" or (parts.scheme == "http" and local)
 
 
 async def by_secret(pool: Pool, client_id: str, secret: str) -> Client:

@@ -91,6 +91,15 @@ async def revoke_client(pool: asyncpg.Pool, client_id: str) -> bool:
     return str(done).endswith("1")
 
 
+async def identity_rid(pool: asyncpg.Pool, type_code: int, id_: str) -> int | None:
+    """The rid of whom a client speaks for, whoever may see them; None where there is none.
+
+    For administration: the answer must never reach a caller.
+    """
+    rid: int | None = await pool.fetchval("SELECT tl.occupied($1, $2)", type_code, id_)
+    return rid
+
+
 async def use_assertion(pool: asyncpg.Pool, client_id: str, jti: str, expires: datetime) -> bool:
     """Remember an assertion id; False where it was used before (RFC 7523 section 3, replay)."""
     await pool.execute("DELETE FROM tl.used_assertion WHERE expires_at < now()")

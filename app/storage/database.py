@@ -6,6 +6,7 @@ single statements that enter by themselves (docs/decisions/0001-the-spine.md, "O
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -107,6 +108,14 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self.pool.close()
+
+    async def answers(self, seconds: float = 3.0) -> bool:
+        """Whether a statement gets through within `seconds`, the wait for a connection included."""
+        try:
+            async with asyncio.timeout(seconds):
+                return bool(await self.pool.fetchval("SELECT true"))
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
 
     async def fetch(
         self, caller: Caller, body: str, *arguments: Any, action: Action = Action.READ

@@ -88,6 +88,7 @@ GRANT USAGE ON SCHEMA tl TO {service_role}, {KEEPER};
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA tl TO {service_role}, {KEEPER};
 GRANT USAGE ON SEQUENCE tl.rid TO {service_role};
 GRANT SELECT ON tl.resource_type, tl.directory_epoch TO {service_role}, {KEEPER};
+GRANT SELECT ON tl.routine TO {service_role};
 GRANT UPDATE ON tl.directory_epoch TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE ON tl.client, tl.signing_key, tl.server_secret TO {service_role};
 GRANT SELECT, INSERT, DELETE ON tl.used_assertion TO {service_role};
@@ -97,6 +98,24 @@ SELECT tl.audit_partitions_ahead();
     )
     statements += [f"ALTER FUNCTION tl.{name} OWNER TO {KEEPER};" for name in _KEPT]
     return "\n".join(statements)
+
+
+def release(service_role: str) -> str:
+    """What names this release in `tl.routine`: a hash of the functions, policies and migrations."""
+    digest = hashlib.sha256(routine_text(service_role).encode())
+    for file in sorted((_migrations() / "versions").glob("*.sql")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def at_this_release(connection: psycopg.Connection, service_role: str) -> bool:
+    """Whether the database is as this release needs it; asked as any role that may read `tl.routine`."""
+    try:
+        known = connection.execute("SELECT digest FROM tl.routine").fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+        connection.rollback()
+        return False
+    return known is not None and known[0] == release(service_role)
 
 
 def vars_of(caller: predicate.CallerSql) -> dict[str, str]:
@@ -150,7 +169,7 @@ def upgrade(url: str, service_role: str, service_password: str | None = None) ->
         _make_roles(url, service_role, service_password)
         with psycopg.connect(url) as connection:
             text = routine_text(service_role)
-            digest = hashlib.sha256(text.encode()).hexdigest()
+            digest = release(service_role)
             known = connection.execute("SELECT digest FROM tl.routine").fetchone()
             if known is None or known[0] != digest:
                 # The keeper must be able to own functions in the schema while they are handed over.

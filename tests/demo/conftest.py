@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app import commands
+from app.commands import demonstration, registration
 from app.main import create_app
 from app.settings import Settings
 from app.storage.database import Database as ServiceDatabase
@@ -27,7 +27,9 @@ class Demo:
 
     async def token(self, client: str, purpose: str) -> str:
         """A bearer token for a client and a purpose of use."""
-        return await commands.token(self.opened, self.settings, client, purpose)
+        return await registration.token(
+            self.opened, self.settings.fhir_base, client, purpose=purpose, lifetime=900
+        )
 
 
 @asynccontextmanager
@@ -37,7 +39,7 @@ async def loaded(made: Database, settings: Settings) -> AsyncIterator[Demo]:
         made.service_url, minimum=1, maximum=2, statement_timeout_ms=10_000
     )
     try:
-        await commands.load_demo(opened, lambda done, of, name: None)
+        await demonstration.load_demo(opened, lambda done, of, name: None)
         yield Demo(made, settings, opened)
     finally:
         await opened.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app import commands
+from app.commands import demonstration
 from app.storage.database import Database as Opened
 from tests.conftest import Database
 
@@ -17,9 +17,9 @@ async def test_demo_loads_whole_and_only_once(
     )
     written: list[str] = []
     try:
-        await commands.load_demo(opened, lambda _done, _of, name: written.append(name))
+        await demonstration.load_demo(opened, lambda _done, _of, name: written.append(name))
         first = len(written)
-        await commands.load_demo(opened, lambda _done, _of, name: written.append(name))
+        await demonstration.load_demo(opened, lambda _done, _of, name: written.append(name))
     finally:
         await opened.close()
     assert first > 20

@@ -1,0 +1,128 @@
+"""Register clients and make tokens for them, on a database reached before.
+
+Neighbours: `app.security.clients`, `app.security.tokens`; `app.cli` asks.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from app.commands.errors import CommandError
+from app.fhir_mappings import registry
+from app.interactions import writing
+from app.security import clients, tokens
+from app.security.keys import load_keys
+from app.security.scopes import narrow
+from app.storage import clients as client_rows
+from app.storage.database import Caller, Database, base_closure
+from app.storage.resources import directory_rid
+
+EMERGENCY_PURPOSES: Final = ("ETREAT", "BTG")
+EMERGENCY_SECONDS: Final = 900
+
+
+async def organization(opened: Database, name: str) -> int:
+    """The rid of the Organization of this id; a new one, its own custodian, where there is none."""
+    found = await directory_rid(opened, registry.type_code("Organization"), name)
+    if found is not None:
+        return found
+    rid = await opened.pool.fetchval("SELECT nextval('tl.rid')")
+    epoch = await opened.pool.fetchval("SELECT epoch FROM tl.directory_epoch")
+    closure = base_closure((rid,), has_organization=True, emergency=False)
+    (written,) = await writing.write(
+        opened,
+        Caller(closure, (rid,), 0, rid, epoch),
+        [
+            writing.Operation(
+                "Organization",
+                name,
+                {"resourceType": "Organization", "id": name, "active": True, "name": name},
+            )
+        ],
+        writing.WriteRules((), allow_client_ids=True),
+    )
+    return written.rid
+
+
+async def add_client(
+    opened: Database,
+    *,
+    name: str,
+    organization_id: str,
+    scope: str,
+    purposes: tuple[str, ...],
+    jwks: dict[str, Any] | None = None,
+    jwks_url: str | None = None,
+    practitioner_id: str | None = None,
+    patient_id: str | None = None,
+    emergency: bool = False,
+    privacy_officer: bool = False,
+) -> str | None:
+    """Register a client; its new secret, or None where it has keys. CommandError says what is wrong."""
+    try:
+        return await clients.add_client(
+            opened.pool,
+            client_id=name,
+            organization=await organization(opened, organization_id),
+            scope=scope,
+            purposes_of_use=purposes,
+            jwks=jwks,
+            jwks_url=jwks_url,
+            practitioner=await _rid(opened, "Practitioner", practitioner_id),
+            patient=await _rid(opened, "Patient", patient_id),
+            emergency=emergency,
+            privacy_officer=privacy_officer,
+        )
+    except ValueError as error:
+        raise CommandError(f"The client cannot be registered: {error}.") from error
+
+
+async def _rid(opened: Database, type_: str, id_: str | None) -> int | None:
+    if id_ is None:
+        return None
+    found = await client_rows.identity_rid(opened.pool, registry.type_code(type_), id_)
+    if found is None:
+        raise CommandError(f"There is no such {type_}; write it first.")
+    return found
+
+
+async def token(
+    opened: Database,
+    base: str,
+    client: str,
+    *,
+    purpose: str | None = None,
+    scope: str | None = None,
+    lifetime: int,
+    emergency_reason: str | None = None,
+) -> str:
+    """An access token for a registered client, as the service at `base` takes it.
+
+    purpose: by default the client's first. scope: within the client's, by default all of it.
+    lifetime: seconds; an emergency ends after 900 at most. CommandError says what is wrong.
+    """
+    found = await client_rows.find_client(opened.pool, client)
+    if found is None or found.revoked:
+        raise CommandError(f"No client {client} is registered. See: throughline client list")
+    asked = purpose or found.purposes[0]
+    if asked not in found.purposes:
+        raise CommandError(
+            f"The client is not registered for {asked}, only for {', '.join(found.purposes)}."
+        )
+    granted = narrow(found.scope, scope)
+    if granted is None:
+        raise CommandError(f"The client is not registered for this scope, only for: {found.scope}")
+    reason = (emergency_reason or "").strip() or None
+    if reason is not None and not (found.emergency and asked in EMERGENCY_PURPOSES):
+        raise CommandError(
+            "An emergency reason goes with purpose ETREAT or BTG, for a client registered with --emergency."
+        )
+    return tokens.mint(
+        await load_keys(opened.pool),
+        found,
+        issuer=base.removesuffix("/fhir"),
+        purpose=asked,
+        scope=granted,
+        lifetime=lifetime if reason is None else min(lifetime, EMERGENCY_SECONDS),
+        emergency_reason=reason,
+    )
