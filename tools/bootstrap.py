@@ -73,6 +73,11 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
+def say(what: str) -> None:
+    """One line of progress, on standard error."""
+    print(what, file=sys.stderr, flush=True)
+
+
 def main() -> None:
     """Make the environment, or see that it is as it should be."""
     if not SUPPORTED[0] <= sys.version_info[:2] < SUPPORTED[1]:
@@ -81,6 +86,8 @@ def main() -> None:
     if STAMP.exists() and STAMP.read_text() == wanted:
         STAMP.touch()  # make compares times
         return
+    packages = sum(line[:1].isalnum() for line in LOCK.read_text().splitlines())
+    say(f"Making .venv with {packages} packages, each held to its hash; this takes a minute, once")
     if VENV.exists():
         shutil.rmtree(VENV)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", VENV], check=True)
@@ -93,6 +100,7 @@ def main() -> None:
             install += ["--cert", certificates]
         wheels = ["--require-hashes", "--only-binary", ":all:", "-r", LOCK]
         subprocess.run([*install, *wheels], check=True)
+        say("Installing throughline itself")
         project = ["--no-deps", "--no-build-isolation", "--no-index", "-e", ROOT]
         subprocess.run([*install, *project], check=True)
     STAMP.write_text(wanted)

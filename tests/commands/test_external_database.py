@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from app.storage.health import Check, Wanted, checks, unsafe
-from tests.commands.program import throughline
+from tests.commands.program import serving, throughline
 from tests.conftest import SERVICE_ROLE, Cluster, Database
 
 WANTED = Wanted(SERVICE_ROLE, 10)
@@ -44,6 +44,17 @@ def test_an_empty_database_is_migrated_by_the_first_command(
     # The test's own server does not write through, which doctor rightly says.
     faults = [line for line in well.stderr.splitlines() if line.startswith("✗")]
     assert [f for f in faults if "acknowledged" not in f] == [], well.stderr
+
+
+def test_the_demo_and_its_tour_run_on_a_database_of_the_operators(
+    empty: str, cluster: Cluster, state: Path
+) -> None:
+    settings = {"TL_DATABASE_URL": empty, "TL_SERVICE_ROLE": f"tl_service_{cluster.worker}"}
+    with serving(state, "demo", TL_WORKERS="2", **settings) as served:
+        done = throughline(state, "tour", **settings | served.settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not (state / "postgres").exists(), "no database of its own is made"
+        assert served.end() == 0
 
 
 def test_a_database_that_does_not_answer_is_named_without_its_password(state: Path) -> None:
