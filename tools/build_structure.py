@@ -7,6 +7,8 @@ ValueSet and CodeSystem of R4) as a tarball and writes, under `app/fhir_mappings
   bindings, expanded value sets, and the value sets that cannot be expanded, each with the reason;
   elements and attributes that a narrative may use;
   invariants that only ask which elements are present (`existence_rules`).
+- `r4-invariants.json`: the invariants that look at values, as FHIRPath; those that other code checks;
+  those that are not enforced, each with the reason.
 - `r4-patient-compartment.json`: search parameters that put a resource in a patient's compartment.
 - `r4-resource-types.json`: the number of each resource type. A number is stored in every row of the
   database, so those already in the file are kept for ever; only a new type gets the next free one.
@@ -49,6 +51,35 @@ TEXT_RULES: dict[str, list[Json]] = {
         }
     ]
 }
+
+ELSEWHERE = {
+    "dom-2": "contained resources: app.fhir_mappings.nested",
+    "dom-3": "contained resources: app.fhir_mappings.nested",
+    "dom-4": "contained resources: app.fhir_mappings.nested",
+    "dom-5": "contained resources: app.fhir_mappings.nested",
+    "ele-1": "elements without content: app.fhir_mappings.walker",
+    "ref-1": "references: app.fhir_mappings.references",
+    "txt-1": "narratives: app.fhir_mappings.xhtml",
+    "txt-2": "narratives: app.fhir_mappings.xhtml",
+}
+NOT_ENFORCED: dict[str, str] = {}
+SCOPE = "patient.exists() or scope.coding.where(system='%s' and code='%s').exists().not()"
+CONSENT_SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope"
+ERRATA = {
+    # R4 prints a placeholder ('something') for the code system, so that the rule never fails.
+    "ppc-2": SCOPE % (CONSENT_SCOPE, "patient-privacy"),
+    "ppc-3": SCOPE % (CONSENT_SCOPE, "research"),
+    "ppc-4": SCOPE % (CONSENT_SCOPE, "adr"),
+    "ppc-5": SCOPE % (CONSENT_SCOPE, "treatment"),
+    # R4 compares a CodeableConcept with a string and selects the result, which is never empty.
+    "con-3": (
+        "clinicalStatus.exists() or verificationStatus.coding.where(system="
+        "'http://terminology.hl7.org/CodeSystem/condition-ver-status' and "
+        "code = 'entered-in-error').exists() or "
+        "category.coding.where(code = 'problem-list-item').empty()"
+    ),
+}
+"""Invariants whose R4 expression does not say what its words say: key to what is checked."""
 
 
 def definitions(package: Path) -> Iterator[Json]:
@@ -129,6 +160,29 @@ def rules(resources: Iterable[Json], types: set[str]) -> Json:
                         }
                     )
     return dict(sorted(result.items()))
+
+
+def invariants(resources: Iterable[Json]) -> Json:
+    """Type, backbone element or element path to its invariants that `existence_rule` cannot read."""
+    result: Json = {}
+    for source in core_types(resources):
+        for element in source["snapshot"]["element"]:
+            for constraint in element.get("constraint", ()):
+                key = constraint["key"]
+                inherited = key.startswith("dom-") and source["type"] != "DomainResource"
+                if inherited or key in ELSEWHERE or key in NOT_ENFORCED:
+                    continue
+                if constraint["severity"] == "error" and existence_rule(constraint["expression"]):
+                    continue
+                result.setdefault(element["path"], []).append(
+                    {name: constraint[name].strip() for name in ("key", "severity", "human")}
+                    | {"expression": ERRATA.get(key, constraint["expression"])}
+                )
+    return {
+        "invariants": dict(sorted(result.items())),
+        "elsewhere": ELSEWHERE,
+        "notEnforced": NOT_ENFORCED,
+    }
 
 
 def narrative(resources: Iterable[Json]) -> Json:
@@ -297,6 +351,7 @@ def build(package: Path, known: dict[str, int]) -> dict[str, str]:
     numbers = resource_types(content["types"], known)
     return {
         "r4-structure.json": text(content),
+        "r4-invariants.json": text(invariants(resources)),
         "r4-resource-types.json": text(numbers),
         "r4-patient-compartment.json": text(patient_compartment(resources)),
     }

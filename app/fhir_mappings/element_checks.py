@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 
 from app.errors import IssueCode
 from app.fhir_mappings.bindings import bound_codes, bound_concept
-from app.fhir_mappings.faults import Path, Walk
+from app.fhir_mappings.faults import Path, Walk, WalkObject
+from app.fhir_mappings.invariants import compiled_invariants
 from app.fhir_mappings.nested import contained_check, resource_check
 from app.fhir_mappings.primitives import Primitive, primitives
 from app.fhir_mappings.references import check_reference
@@ -24,7 +25,6 @@ from app.fhir_mappings.rules import compiled_rules
 from app.fhir_mappings.structure import Slot, definition
 
 Node: TypeAlias = dict[str, Any]
-WalkObject: TypeAlias = Callable[[Node, Path, Walk], None]
 WalkOf: TypeAlias = Callable[[str], WalkObject]
 Check: TypeAlias = Callable[[Any, Node, Path, Walk], None]
 """(value, the object it stands in, the path of that object, the walk)."""
@@ -45,7 +45,7 @@ def element_checks(
     if slot.type not in primitives():
         yield key, _exclusive(key, slot, slots, _complex(slot, walk_of))
         return
-    yield key, _exclusive(key, slot, slots, _primitive(key, slot))
+    yield key, _exclusive(key, slot, slots, _with_invariants(slot, _primitive(key, slot)))
     if _has_extensions(key, slot, slots):
         sibling = (_siblings if slot.many else _sibling)(key, slot, walk_of("Element"))
         yield "_" + key, _exclusive(key, slot, slots, sibling)
@@ -115,6 +115,8 @@ def _with_demands(slot: Slot, walk_object: WalkObject) -> WalkObject:
         demands.append(concept)
     for profile in slot.profiles:
         demands.extend(compiled_rules(profile, definition(slot.type).slots, beyond=slot.type))
+    if slot.path and (invariants := compiled_invariants(slot.path, slot.type)):
+        demands.append(invariants)
     if not demands:
         return walk_object
 
@@ -133,6 +135,20 @@ def _reference(targets: frozenset[str]) -> WalkObject:
             check_reference(text, targets, path, walk)
 
     return check
+
+
+def _with_invariants(slot: Slot, check: Check) -> Check:
+    """A primitive that does not repeat, and what R4 asks of its value here."""
+    invariants = compiled_invariants(slot.path, slot.type) if slot.path else None
+    if invariants is None:
+        return check
+
+    def both(value: Any, node: Node, path: Path, walk: Walk) -> None:
+        check(value, node, path, walk)
+        if type(value) not in (dict, list):
+            invariants(value, (path, slot.element, None), walk)
+
+    return both
 
 
 def _primitive(key: str, slot: Slot) -> Check:

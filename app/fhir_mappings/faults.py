@@ -11,10 +11,12 @@ hl7.org/fhir/R4/references.html#contained.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from app.errors import Issue, IssueCode
+from app.fhir_mappings.fhirpath.items import NOTHING, Item
 
 Path: TypeAlias = "tuple[Path | None, str, int | None]"
 """(parent, element name, index in its list or None)."""
@@ -45,15 +47,23 @@ class Container:
 
 @dataclass(slots=True)
 class Walk:
-    """The state of one walk. conditional: a reference may be a search (transaction Bundles)."""
+    """The state of one walk.
+
+    conditional: a reference may be a search (transaction Bundles). warnings: also tell what is
+    against best practice only. resource: the resource that is being walked; root: its container,
+    the same where there is none.
+    """
 
     issues: list[Issue] = field(default_factory=list)
     container: Container = field(default_factory=Container)
     conditional: bool = False
+    warnings: bool = False
+    resource: Item = NOTHING
+    root: Item = NOTHING
 
-    def fault(self, code: IssueCode, diagnostics: str, path: Path) -> None:
+    def fault(self, code: IssueCode, diagnostics: str, path: Path, severity: str = "error") -> None:
         """Record a fault; EnoughError when the limit is reached."""
-        self.issues.append(Issue(code, diagnostics, (expression(path),)))
+        self.issues.append(Issue(code, diagnostics, (expression(path),), severity))
         if len(self.issues) >= MAX_ISSUES:
             raise EnoughError
 
@@ -65,6 +75,10 @@ class Walk:
             container.referenced.add(name)
         elif container.inside is not None:
             container.to_container.add(container.inside)
+
+
+WalkObject: TypeAlias = Callable[[dict[str, Any], Path, Walk], None]
+"""A check of one JSON object: (the object, its path, the walk)."""
 
 
 def expression(path: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from app.errors import IssueCode
 from app.fhir_mappings.faults import Container, Path, Walk
+from app.fhir_mappings.fhirpath.items import Item
 from app.fhir_mappings.registry import is_resource_type
 
 Node: TypeAlias = dict[str, Any]
@@ -25,7 +26,8 @@ def walk_container(resource: Node, path: Path, walk: Walk, walk_of: WalkOf) -> N
     if not _has_type(resource, path, walk):
         return
     outer, walk.container = walk.container, Container()
-    conditional = walk.conditional
+    conditional, above, root = walk.conditional, walk.resource, walk.root
+    walk.resource = walk.root = Item(resource, resource["resourceType"])
     if resource["resourceType"] == "Bundle":
         walk.conditional = resource.get("type") in ("transaction", "batch")
     if "contained" in resource:
@@ -34,6 +36,7 @@ def walk_container(resource: Node, path: Path, walk: Walk, walk_of: WalkOf) -> N
     if walk.container.contained:
         _check_referenced(resource["contained"], path, walk)
     walk.container, walk.conditional = outer, conditional
+    walk.resource, walk.root = above, root
 
 
 def resource_check(element: str, walk_of: WalkOf) -> Check:
@@ -72,7 +75,9 @@ def _walk_contained(value: Any, path: Path, walk: Walk, walk_of: WalkOf) -> None
             _invariant("Leave out version and time of a contained resource (dom-4).", path, walk)
         if "security" in meta:
             _invariant("Label the container, not what it contains (dom-5).", path, walk)
+    above, walk.resource = walk.resource, Item(value, value["resourceType"])
     walk_of(value["resourceType"])(value, path, walk)
+    walk.resource = above
 
 
 def _has_type(value: Any, path: Path, walk: Walk) -> bool:

@@ -1,7 +1,7 @@
 """R4's invariants on which elements are present, compiled to set operations on an object's keys.
 
 The rules are data (`app.fhir_mappings.structure.presence_rules`), read from the official
-definitions. Invariants that look at values need FHIRPath and are not checked.
+definitions. Invariants that look at values are FHIRPath: `app.fhir_mappings.invariants`.
 
 Pinned: hl7.org/fhir/R4/conformance-rules.html#constraints.
 """
@@ -12,13 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from app.errors import IssueCode
-from app.fhir_mappings.faults import Path, Walk
+from app.fhir_mappings.faults import Path, Walk, WalkObject
 from app.fhir_mappings.structure import PresenceRule, Slot, presence_rules
 
 Broken: TypeAlias = Callable[[Mapping[str, Any]], bool]
 """True where an object breaks the rule."""
-
-WalkObject: TypeAlias = Callable[[dict[str, Any], Path, Walk], None]
 
 _Keys: TypeAlias = list[frozenset[str]]
 

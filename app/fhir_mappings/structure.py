@@ -36,6 +36,7 @@ class Slot:
     choice: the element is `element[x]`; at most one of its slots may stand in an instance.
     binding: URL of the value set of a required binding, None without one.
     profiles: profiles that R4 itself sets on the type (`SimpleQuantity`).
+    path: of the element, where R4 sets invariants on it beyond its type's; "" where it does not.
     """
 
     element: str
@@ -47,6 +48,7 @@ class Slot:
     choice: bool = False
     binding: str | None = None
     profiles: tuple[str, ...] = ()
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,26 @@ class PresenceRule:
     human: str
 
 
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """A rule of a type or an element as FHIRPath. severity: error or warning. human: R4's words."""
+
+    key: str
+    severity: str
+    human: str
+    expression: str
+
+
 @cache
 def _data() -> dict[str, Any]:
     file = resources.files("app.fhir_mappings") / "data" / "r4-structure.json"
+    content: dict[str, Any] = orjson.loads(file.read_bytes())
+    return content
+
+
+@cache
+def _invariant_data() -> dict[str, Any]:
+    file = resources.files("app.fhir_mappings") / "data" / "r4-invariants.json"
     content: dict[str, Any] = orjson.loads(file.read_bytes())
     return content
 
@@ -93,7 +112,7 @@ def definition(name: str) -> TypeDefinition:
     source = _data()["types"][name]
     slots: dict[str, Slot] = {}
     for element, facts in source.get("elements", {}).items():
-        slots.update(_slots(element, facts))
+        slots.update(_slots(name, element, facts))
     return TypeDefinition(
         name=name,
         kind=source["kind"],
@@ -104,7 +123,8 @@ def definition(name: str) -> TypeDefinition:
     )
 
 
-def _slots(name: str, facts: dict[str, Any]) -> Iterator[tuple[str, Slot]]:
+def _slots(owner: str, name: str, facts: dict[str, Any]) -> Iterator[tuple[str, Slot]]:
+    path = f"{owner}.{name}"
     choice = name.endswith("[x]")
     element = name.removesuffix("[x]")
     binding = facts.get("binding")
@@ -122,6 +142,8 @@ def _slots(name: str, facts: dict[str, Any]) -> Iterator[tuple[str, Slot]]:
                 choice=choice,
                 binding=binding,
                 profiles=tuple(facts.get("profiles", ())) if type_name == "Quantity" else (),
+                # Those of a backbone element are of the type that its path names.
+                path=path if invariants(path) and type_name != path else "",
             ),
         )
 
@@ -150,6 +172,28 @@ def presence_rules(name: str) -> tuple[PresenceRule, ...]:
         PresenceRule(each["key"], each["rule"], tuple(each["elements"]), each["human"])
         for each in _data()["rules"].get(name, ())
     )
+
+
+def invariants(name: str) -> tuple[Invariant, ...]:
+    """The FHIRPath rules of a type, a backbone element or an element's path; () if there are none.
+
+    Rules of presence (`presence_rules`) are not among them, nor those of `invariants_elsewhere` and
+    `invariants_not_enforced`.
+    """
+    return tuple(
+        Invariant(each["key"], each["severity"], each["human"], each["expression"])
+        for each in _invariant_data()["invariants"].get(name, ())
+    )
+
+
+def invariants_elsewhere() -> Mapping[str, str]:
+    """Invariants that are checked by other means than their FHIRPath: key to what checks them."""
+    return MappingProxyType(_invariant_data()["elsewhere"])
+
+
+def invariants_not_enforced() -> Mapping[str, str]:
+    """Invariants that are not checked: key to the reason."""
+    return MappingProxyType(_invariant_data()["notEnforced"])
 
 
 def narrative_names() -> tuple[frozenset[str], frozenset[str]]:

@@ -2,9 +2,9 @@
 
 The gate of every write. Checked: elements and their JSON types, cardinality, choice elements,
 primitive formats, extensions of primitives, required bindings, references (syntax, types,
-contained), contained resources, narrative, invariants on which elements are present. Not checked:
-profiles, bindings that are not required or cannot be expanded, invariants that need FHIRPath,
-whether a referenced resource exists.
+contained), contained resources, narrative, the invariants. Not checked: profiles, bindings that are
+not required or cannot be expanded, the invariants that
+`app.fhir_mappings.structure.invariants_not_enforced` lists, whether a referenced resource exists.
 
 Pinned: hl7.org/fhir/R4/validation.html.
 """
@@ -20,11 +20,14 @@ from app.fhir_mappings.nested import walk_container
 from app.fhir_mappings.walker import walk_of
 
 
-def validate(resource: JsonObject, *, expected_type: str | None = None) -> list[Issue]:
+def validate(
+    resource: JsonObject, *, expected_type: str | None = None, warnings: bool = False
+) -> list[Issue]:
     """Every fault of a resource, at most `faults.MAX_ISSUES`; empty where it is valid.
 
     resource: as `app.fhir_mappings.json_text.parse` returns it. expected_type: the type that the
-    request's address names; another one is a fault. No diagnostics repeats a value.
+    request's address names; another one is a fault. warnings: also tell what R4 calls best
+    practice, with severity `warning`. No diagnostics repeats a value.
     """
     name = resource.get("resourceType")
     if expected_type is not None and name != expected_type:
@@ -35,7 +38,7 @@ def validate(resource: JsonObject, *, expected_type: str | None = None) -> list[
                 ("resourceType",),
             )
         ]
-    walk = Walk()
+    walk = Walk(warnings=warnings)
     root = (None, name if isinstance(name, str) else "Resource", None)
     with suppress(EnoughError):
         walk_container(resource, root, walk, walk_of)

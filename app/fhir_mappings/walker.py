@@ -4,8 +4,8 @@ A type is compiled at its first use into a table from JSON property to check. A 
 over the tree: look the property up, call its check, go down. Path text is made only for a fault.
 
 Neighbours: `structure` (what is compiled), `element_checks` (the checks of one element), `rules`
-(invariants of presence), `nested` (resources in resources), `faults` (what is collected),
-`validate`.
+(invariants of presence), `invariants` (those of values), `nested` (resources in resources),
+`faults` (what is collected), `validate`.
 
 Pinned: hl7.org/fhir/R4/json.html, hl7.org/fhir/R4/element.html.
 """
@@ -15,8 +15,9 @@ from __future__ import annotations
 from functools import cache
 
 from app.errors import IssueCode
-from app.fhir_mappings.element_checks import Check, Node, WalkObject, element_checks
-from app.fhir_mappings.faults import Path, Walk, property_path
+from app.fhir_mappings.element_checks import Check, Node, element_checks
+from app.fhir_mappings.faults import Path, Walk, WalkObject, property_path
+from app.fhir_mappings.invariants import compiled_invariants
 from app.fhir_mappings.rules import compiled_rules
 from app.fhir_mappings.structure import definition
 
@@ -24,11 +25,12 @@ from app.fhir_mappings.structure import definition
 class Walker:
     """The compiled form of one type."""
 
-    __slots__ = ("_checks", "_is_element", "_name", "_required", "_rules")
+    __slots__ = ("_checks", "_is_domain", "_is_element", "_name", "_required", "_rules")
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._is_element = definition(name).kind != "resource"
+        self._is_domain = definition(name).base == "DomainResource"
         self._checks: dict[str, Check] = {}
         self._required: tuple[tuple[str, frozenset[str]], ...] = ()
         self._rules: tuple[WalkObject, ...] = ()
@@ -68,7 +70,10 @@ class Walker:
             if slot.required:
                 required.setdefault(slot.element, set()).update((key, "_" + key))
         self._required = tuple((name, frozenset(keys)) for name, keys in required.items())
-        self._rules = compiled_rules(self._name, slots)
+        rules = compiled_rules(self._name, slots)
+        invariants = compiled_invariants(self._name)
+        best_practice = compiled_invariants("DomainResource") if self._is_domain else None
+        self._rules = (*rules, *(each for each in (invariants, best_practice) if each))
         self._checks = checks
         return checks
 

@@ -78,12 +78,18 @@ def test_a_batch_response_carries_outcomes() -> None:
     assert issue["diagnostics"] == 'Say "when".'
 
 
+COMPOSITION = (
+    b'{"resourceType":"Composition","status":"final","type":{"text":"x"},"date":"2026",'
+    b'"title":"x","author":[{"reference":"Organization/a"}]}'
+)
+
+
 def test_a_document_has_identifier_meta_and_timestamp() -> None:
     rendered = render_bundle(
         "document",
         total=None,
         links=[],
-        entries=[BundleEntry("urn:uuid:c757873d-ec9a-4326-a141-556f43239520", PATIENT)],
+        entries=[BundleEntry("urn:uuid:c757873d-ec9a-4326-a141-556f43239520", COMPOSITION)],
         id="b",
         meta={"security": [{"code": "R"}]},
         identifier={"system": "http://a", "value": "1"},

@@ -402,7 +402,8 @@ def test_what_a_contained_resource_may_not_have(member: str, rule: str) -> None:
 
 
 def bundle(type_: str, *resources: str) -> str:
-    entries = ",".join(f'{{"resource":{each}}}' for each in resources)
+    request = ',"request":{"method":"POST","url":"x"}' if type_ in ("transaction", "batch") else ""
+    entries = ",".join(f'{{"resource":{each}{request}}}' for each in resources)
     return f'{{"resourceType":"Bundle","type":"{type_}","entry":[{entries}]}}'
 
 
