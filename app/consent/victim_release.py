@@ -15,7 +15,10 @@ from app.consent.criteria import reference_of
 from app.consent.provision import ROOT
 from app.consent.reading import Json, many, one, text
 
-RECIPIENT: Final = "A victim-service provider's release must name who receives the records: add an actor with a reference."
+RECIPIENT: Final = (
+    "A victim-service provider's release must name who receives the records: "
+    "add an actor with a reference."
+)
 PURPOSE: Final = "A victim-service provider's release must say what for: add a purpose."
 END: Final = (
     "A victim-service provider's release must be limited in time: add a period with an end."
