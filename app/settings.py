@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     update_as_create: bool = False
     """Whether a PUT to an id that does not exist creates the resource."""
 
+    conditional_delete_limit: int = Field(default=1, ge=1)
+    """Most resources that one conditional delete takes away; more matches are refused (412)."""
+
     demo: bool = False
     """Whether demonstration data and clients are loaded; never set it where real records are."""
 

@@ -14,7 +14,7 @@ from app.commands import registration
 from app.commands.databases import Reached, on, running, with_database
 from app.consent.purposes import purpose_bit
 from app.demo import load as demo
-from app.interactions import transaction, writing
+from app.interactions import bundle_entry, patching, writing
 from app.security import clients
 from app.settings import Settings
 from app.storage import clients as client_rows
@@ -140,7 +140,13 @@ async def load_demo(opened: Database, progress: demo.Progress) -> None:
         return await writing.write(
             opened,
             caller,
-            transaction.operations(bundle, len(bundle["entry"])),
+            [
+                entry.operation(entry.id)
+                for entry in (
+                    bundle_entry.read_entry(each, f"Bundle.entry[{n}]", "", patching.patch_of)
+                    for n, each in enumerate(bundle["entry"])
+                )
+            ],
             writing.WriteRules((), allow_client_ids=True),
         )
 

@@ -80,6 +80,26 @@ def parse(data: bytes, *, max_depth: int) -> JsonObject:
     of more than 400 characters or beyond 1e±1000, a top level that is not an object, a
     `resourceType` that is missing or not of R4. It checks nothing else of the resource.
     """
+    tree = _decode(data, max_depth)
+    if type(tree) is not dict:
+        _refuse("Send a JSON object with a resourceType.")
+    name = tree.get("resourceType")
+    if type(name) is not str:
+        _refuse("Send a resource: an object whose resourceType is the name of an R4 resource type.")
+    if not is_resource_type(name):
+        _refuse("Set resourceType to the name of an R4 resource type, in its exact case.")
+    return tree
+
+
+def parse_list(data: bytes, *, max_depth: int) -> list[Any]:
+    """Parse an array (a JSON Patch document), as strictly as `parse` in all but resourceType."""
+    tree = _decode(data, max_depth)
+    if type(tree) is not list:
+        _refuse("Send a JSON array.")
+    return tree
+
+
+def _decode(data: bytes, max_depth: int) -> Any:
     if not 0 < max_depth <= MAX_DEPTH_LIMIT:
         raise ValueError(f"max_depth must be 1 to {MAX_DEPTH_LIMIT}")
     if data.startswith(b"\xef\xbb\xbf"):
@@ -102,13 +122,6 @@ def parse(data: bytes, *, max_depth: int) -> JsonObject:
             "object before.",
             *expression,
         ) from None
-    if type(tree) is not dict:
-        _refuse("Send a JSON object with a resourceType.")
-    name = tree.get("resourceType")
-    if type(name) is not str:
-        _refuse("Send a resource: an object whose resourceType is the name of an R4 resource type.")
-    if not is_resource_type(name):
-        _refuse("Set resourceType to the name of an R4 resource type, in its exact case.")
     return tree
 
 

@@ -146,6 +146,16 @@ def literal_references(
     ]
 
 
+def conditional_references(resource: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The references `Type?search` of a resource of a transaction, as (text, FHIRPath of the Reference)."""
+    name = str(resource["resourceType"])
+    return [
+        (text, path)
+        for text, path, _, is_reference in _texts(resource, definition(name), name, ())
+        if is_reference and "?" in text and parse_reference(text).kind is ReferenceKind.CONDITIONAL
+    ]
+
+
 _Found = tuple[str, str, tuple[str, ...], bool]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from app.errors import Issue
+from app.errors import Issue, IssueCode
 from app.fhir_mappings.json_text import JsonObject, dump
 
 
@@ -37,3 +37,23 @@ def _issue(issue: Issue) -> JsonObject:
     if issue.expression:
         result["expression"] = list(issue.expression)
     return result
+
+
+def placed(outcome: JsonObject, where: str) -> list[Issue]:
+    """The issues of an OperationOutcome of ours, told of a place in a Bundle."""
+    return [
+        Issue(IssueCode(each["code"]), each["diagnostics"], (where,), each["severity"])
+        for each in outcome["issue"]
+    ]
+
+
+_SUCCESS = {
+    200: "The resource stands as it was sent.",
+    201: "The resource has been created.",
+    204: "There is no such resource now.",
+}
+
+
+def success(status: int) -> Issue:
+    """What to say of a write that was done (Prefer: return=OperationOutcome)."""
+    return Issue(IssueCode.INFORMATIONAL, _SUCCESS[status], (), "information")

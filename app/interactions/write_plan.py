@@ -87,8 +87,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class WriteRules:
-    """Settings that writing depends on. guards: see `app.interactions.guards`, in their order."""
+    """Settings that writing depends on.
+
+    guards: see `app.interactions.guards`, in their order. conditional_delete_limit: how many resources
+    a conditional delete may take away at once.
+    """
 
     base_urls: tuple[str, ...]
     allow_client_ids: bool = False
     guards: tuple[Guard, ...] = ()
+    conditional_delete_limit: int = 1

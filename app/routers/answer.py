@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import datetime
 from email.utils import format_datetime
@@ -13,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.errors import IssueCode, fhir_error
-from app.fhir_mappings import json_text
+from app.fhir_mappings import json_patch, json_text
+from app.interactions.bundle_entry import Change
 
 MEDIA_TYPE: Final = "application/fhir+json"
-_IF_MATCH: Final = re.compile(r'(?:W/)?"([0-9]{1,9})"')
 
 
 def fhir_response(
@@ -39,23 +38,28 @@ def version_headers(version: int, last_updated: datetime) -> list[tuple[str, str
     ]
 
 
-def if_match(request: Request) -> int | None:
-    """The version that If-Match names; 400 where it is no ETag of ours."""
-    text = request.headers.get("if-match")
-    if text is None:
-        return None
-    match = _IF_MATCH.fullmatch(text.strip())
-    if match is None:
-        raise fhir_error(IssueCode.INVALID, 'If-Match must be the ETag of a version, as W/"3".')
-    return int(match[1])
+def media_type(request: Request) -> str:
+    """The media type of the body, in lower case and without parameters; empty where none is told."""
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
 async def read_body(request: Request, limit: int) -> bytes:
     """The request's body; 413 as soon as it passes `limit` bytes, 415 for another media type."""
-    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media not in (MEDIA_TYPE, "application/json", "application/json+fhir", ""):
+    if media_type(request) not in (MEDIA_TYPE, "application/json", "application/json+fhir", ""):
         raise fhir_error(IssueCode.NOT_SUPPORTED, f"Send the resource as {MEDIA_TYPE}.", status=415)
     return await _read(request, limit)
+
+
+async def read_patch(request: Request, limit: int, max_depth: int) -> Change:
+    """The change that the body asks for; 415, naming what is accepted, for another media type."""
+    if media_type(request) == json_patch.MEDIA_TYPE:
+        return json_patch.json_patch(await _read(request, limit), max_depth=max_depth)
+    raise fhir_error(
+        IssueCode.NOT_SUPPORTED,
+        f"Send the patch as {json_patch.MEDIA_TYPE}.",
+        status=415,
+        headers=(("Accept-Patch", json_patch.MEDIA_TYPE),),
+    )
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -81,8 +85,7 @@ async def _read(request: Request, limit: int) -> bytes:
 
 async def read_form(request: Request, limit: int) -> list[tuple[str, str]]:
     """A form body as parameters in their order; 415 for another media type, 413 past `limit`."""
-    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media not in ("application/x-www-form-urlencoded", ""):
+    if media_type(request) not in ("application/x-www-form-urlencoded", ""):
         raise fhir_error(
             IssueCode.NOT_SUPPORTED,
             "Send the search as application/x-www-form-urlencoded.",

@@ -1,4 +1,4 @@
-"""Interactions on one resource: read, vread, update, delete, history (hl7.org/fhir/R4/http.html)."""
+"""Interactions on one resource: read, vread, update, patch, delete, history (hl7.org/fhir/R4/http.html)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from app.errors import IssueCode, fhir_error, not_found
 from app.fhir_mappings import registry
 from app.fhir_mappings.bundle import BundleEntry, BundleRequest, BundleResponse, render_bundle
 from app.interactions import writing
-from app.routers.answer import fhir_response, if_match, read_resource, version_headers
+from app.routers.answer import fhir_response, read_patch, read_resource, version_headers
+from app.routers.preconditions import if_match, unchanged
 from app.routers.service import Seen, service_of
+from app.routers.written import deleted_response, written_response
 from app.storage import resources
 from app.storage.database import Caller
 from app.storage.resources import Stored
@@ -19,7 +21,8 @@ from app.storage.resources import Stored
 router = APIRouter(tags=["records"])
 
 
-def _answer(stored: Stored | None, seen: Seen) -> Response:
+def _answer(request: Request, stored: Stored | None, seen: Seen) -> Response:
+    """A version as read: 404, 410, 304 where the client has it already, or its content."""
     if stored is None:
         raise not_found()
     seen.rids.append(stored.rid)
@@ -29,23 +32,28 @@ def _answer(stored: Stored | None, seen: Seen) -> Response:
             "The resource has been deleted.",
             headers=version_headers(stored.version, stored.last_updated),
         )
-    return fhir_response(
-        stored.content, headers=version_headers(stored.version, stored.last_updated)
-    )
+    headers = version_headers(stored.version, stored.last_updated)
+    if unchanged(request, stored.version, stored.last_updated):
+        return fhir_response(b"", status=304, headers=headers)
+    return fhir_response(stored.content, headers=headers)
 
 
+@router.head("/{type}/{id}", summary="read", include_in_schema=False)
 @router.get("/{type}/{id}", summary="read")
 async def read(request: Request) -> Response:
     """Read the present version (http.html#read); 404 for hidden and missing alike, 410 when deleted."""
     service, (type_, id_) = service_of(request), _path(request)
 
     async def work(caller: Caller, seen: Seen) -> Response:
-        stored = await resources.read(service.database, caller, registry.type_code(type_), id_)
-        return _answer(stored, seen)
+        stored = await resources.read(
+            service.reader(request), caller, registry.type_code(type_), id_
+        )
+        return _answer(request, stored, seen)
 
     return await service.perform(request, "read", "r", type_, id_, work)
 
 
+@router.head("/{type}/{id}/_history/{version}", summary="vread", include_in_schema=False)
 @router.get("/{type}/{id}/_history/{version}", summary="vread")
 async def vread(request: Request) -> Response:
     """Read one version (http.html#vread), judged by its own labels and by the present ones."""
@@ -56,9 +64,9 @@ async def vread(request: Request) -> Response:
         if not (text.isascii() and text.isdigit() and len(text) < 10):
             raise not_found()
         stored = await resources.vread(
-            service.database, caller, registry.type_code(type_), id_, int(text)
+            service.reader(request), caller, registry.type_code(type_), id_, int(text)
         )
-        return _answer(stored, seen)
+        return _answer(request, stored, seen)
 
     return await service.perform(request, "vread", "r", type_, id_, work)
 
@@ -71,7 +79,7 @@ async def history(request: Request) -> Response:
 
     async def work(caller: Caller, seen: Seen) -> Response:
         versions = await resources.history_instance(
-            service.database,
+            service.reader(request),
             caller,
             registry.type_code(type_),
             id_,
@@ -124,9 +132,30 @@ async def update(request: Request) -> Response:
         operation = writing.Operation(type_, id_, resource, if_match(request))
         (written,) = await writing.write(service.database, caller, [operation], service.rules)
         seen.rids.extend((written.rid, *written.also))
-        return written_response(written, service.settings.fhir_base)
+        return written_response(
+            request, written, service.settings.fhir_base, service.may(request, type_, "r")
+        )
 
     return await service.perform(request, "update", "u", type_, id_, work)
+
+
+@router.patch("/{type}/{id}", summary="patch")
+async def patch(request: Request) -> Response:
+    """Change a resource by a patch document (http.html#patch), as one write with its reading."""
+    service, (type_, id_) = service_of(request), _path(request)
+
+    async def work(caller: Caller, seen: Seen) -> Response:
+        change = await read_patch(
+            request, service.settings.max_body_bytes, service.settings.max_depth
+        )
+        operation = writing.Operation(type_, id_, None, if_match(request), change=change)
+        (written,) = await writing.write(service.database, caller, [operation], service.rules)
+        seen.rids.extend((written.rid, *written.also))
+        return written_response(
+            request, written, service.settings.fhir_base, service.may(request, type_, "r")
+        )
+
+    return await service.perform(request, "patch", "u", type_, id_, work)
 
 
 @router.delete("/{type}/{id}", summary="delete")
@@ -139,18 +168,9 @@ async def delete(request: Request) -> Response:
         (written,) = await writing.write(service.database, caller, [operation], service.rules)
         if written.rid:
             seen.rids.extend((written.rid, *written.also))
-        return Response(status_code=204, headers={"cache-control": "no-store"})
+        return deleted_response(request)
 
     return await service.perform(request, "delete", "d", type_, id_, work)
-
-
-def written_response(written: writing.Written, base: str) -> Response:
-    """201 or 200 with Location, ETag, Last-Modified and the resource."""
-    headers = version_headers(written.version, written.last_updated)
-    if written.status == 201:
-        location = f"{base}/{written.type}/{written.id}/_history/{written.version}"
-        headers.append(("Location", location))
-    return fhir_response(written.content, status=written.status, headers=headers)
 
 
 def _path(request: Request) -> tuple[str, str]:

@@ -21,7 +21,7 @@ async def package(request: Request) -> Response:
 
     async def work(caller: Caller, seen: Seen) -> Response:
         made = await referral_package(
-            service.database,
+            service.reader(request),
             caller,
             id_,
             service.settings.fhir_base,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -17,12 +18,14 @@ from app.errors import FhirError, IssueCode, fhir_error
 from app.fhir_mappings import operation_outcome, registry
 from app.interactions.writing import WriteRules
 from app.routers.answer import fhir_response
+from app.routers.inner import inner_of
 from app.security import scopes
 from app.security.keys import SigningKeys
+from app.security.scopes import Scopes
 from app.security.tokens import TokenVerifier, VerifiedClaims
 from app.settings import Settings
 from app.storage.audit import AuditRow, AuditWriter
-from app.storage.database import Caller, Database, StaleClosure, refusal
+from app.storage.database import Caller, Database, Reader, StaleClosure, refusal
 from app.storage.identities import resolve_caller
 
 Result = TypeVar("Result")
@@ -32,11 +35,29 @@ _ATTEMPTS: Final = 5
 _ACTIONS: Final = {"c": b"C", "r": b"R", "u": b"U", "d": b"D", "s": b"E"}
 
 
+@dataclass(frozen=True, slots=True)
+class SeenEntry:
+    """One write of a transaction, written down in a row of its own."""
+
+    interaction: str
+    letter: str
+    type: str
+    id: str
+    rids: list[int]
+
+
 @dataclass(slots=True)
 class Seen:
-    """What an exchange touched, for its audit row."""
+    """What an exchange touched, for its audit rows.
+
+    interaction: where it turned out to be another than the route's. entries: of a transaction.
+    inner: rows of the requests made inside it (`app.routers.inner`).
+    """
 
     rids: list[int] = field(default_factory=list)
+    interaction: str | None = None
+    entries: list[SeenEntry] = field(default_factory=list)
+    inner: list[AuditRow] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -54,7 +75,21 @@ class Service:
     @property
     def rules(self) -> WriteRules:
         """The settings that writing depends on."""
-        return WriteRules((self.settings.fhir_base,), self.settings.update_as_create, GUARDS)
+        return WriteRules(
+            (self.settings.fhir_base,),
+            self.settings.update_as_create,
+            GUARDS,
+            self.settings.conditional_delete_limit,
+        )
+
+    def held(self, request: Request) -> Scopes:
+        """The scopes of the request's token."""
+        return self.verifier.verify(request.headers.get("authorization")).scopes
+
+    def reader(self, request: Request) -> Reader:
+        """What reads for a request: the pool, or the transaction that it is made in."""
+        inner = inner_of(request)
+        return inner.reader if inner is not None and inner.reader is not None else self.database
 
     def may(self, request: Request, type_: str, letter: str) -> bool:
         """Whether the request's token has a scope for an interaction on a type."""
@@ -98,6 +133,7 @@ class Service:
         The audit row is durable before the answer leaves; where it cannot be written nothing is answered.
         """
         seen, claims = Seen(), None
+        inner = inner_of(request)
         try:
             claims = self.verifier.verify(request.headers.get("authorization"))
             verified = claims
@@ -115,31 +151,32 @@ class Service:
             if refused is None:
                 raise
             response = error_response(refused)
+        row = AuditRow(
+            recorded=datetime.now(UTC),
+            action=_ACTIONS[letter],
+            interaction=seen.interaction or interaction,
+            outcome=0 if response.status_code < 400 else 8 if response.status_code >= 500 else 4,
+            client_id=claims.client_id if claims else None,
+            organization=claims.identity.organization if claims else None,
+            practitioner=claims.identity.practitioner if claims else None,
+            purpose=claims.purpose if claims else None,
+            emergency_reason=claims.emergency_reason if claims else None,
+            type=registry.type_code(type_) if type_ and registry.is_resource_type(type_) else None,
+            resource_id=id_[:64] if id_ else None,
+            rids=seen.rids or None,
+            query=None,
+            request_id=uuid.uuid4(),
+        )
+        rows = [row, *seen.inner, *(_entry_row(row, each) for each in seen.entries)]
+        if request.method == "HEAD":
+            # What a GET would answer, its length too, without its body (RFC 9110 section 9.3.2).
+            response.body = b""
+        if inner is not None:
+            # Written with the outer request's own row, before its answer leaves.
+            inner.audit.extend(rows)
+            return response
         try:
-            await self.audit.write(
-                AuditRow(
-                    recorded=datetime.now(UTC),
-                    action=_ACTIONS[letter],
-                    interaction=interaction,
-                    outcome=0
-                    if response.status_code < 400
-                    else 8
-                    if response.status_code >= 500
-                    else 4,
-                    client_id=claims.client_id if claims else None,
-                    organization=claims.identity.organization if claims else None,
-                    practitioner=claims.identity.practitioner if claims else None,
-                    purpose=claims.purpose if claims else None,
-                    emergency_reason=claims.emergency_reason if claims else None,
-                    type=registry.type_code(type_)
-                    if type_ and registry.is_resource_type(type_)
-                    else None,
-                    resource_id=id_[:64] if id_ else None,
-                    rids=seen.rids or None,
-                    query=None,
-                    request_id=uuid.uuid4(),
-                )
-            )
+            await asyncio.gather(*(self.audit.write(each) for each in rows))
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing is told
             # Fails closed: what could not be written down is not told (consent.md, audit).
             # Only the kind of the error: its text may repeat the row.
@@ -152,6 +189,17 @@ class Service:
                 )
             )
         return response
+
+
+def _entry_row(row: AuditRow, entry: SeenEntry) -> AuditRow:
+    return replace(
+        row,
+        action=_ACTIONS[entry.letter],
+        interaction=entry.interaction,
+        type=registry.type_code(entry.type),
+        resource_id=entry.id,
+        rids=entry.rids,
+    )
 
 
 def error_response(error: FhirError) -> Response:

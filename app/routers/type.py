@@ -7,9 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.interactions import search, writing
+from app.interactions.bundle_entry import Entry
+from app.routers import conditional
 from app.routers.answer import fhir_response, read_form, read_resource
-from app.routers.instance import written_response
+from app.routers.preference import strict
 from app.routers.service import Seen, service_of
+from app.routers.written import written_response
 from app.storage.database import Caller
 
 router = APIRouter(tags=["records"])
@@ -17,17 +20,27 @@ router = APIRouter(tags=["records"])
 
 @router.post("/{type}", summary="create", status_code=201)
 async def create(request: Request) -> Response:
-    """Create a resource; the server chooses the id. 201 with Location, ETag and Last-Modified."""
+    """Create a resource (http.html#create); the server chooses the id. 201 with Location and ETag.
+
+    With If-None-Exist (http.html#ccreate): 200 and nothing made where one resource meets the search.
+    """
     service, type_ = service_of(request), request.path_params["type"]
 
     async def work(caller: Caller, seen: Seen) -> Response:
         resource = await read_resource(
             request, service.settings.max_body_bytes, service.settings.max_depth
         )
-        operation = writing.Operation(type_, None, resource)
-        (written,) = await writing.write(service.database, caller, [operation], service.rules)
-        seen.rids.extend((written.rid, *written.also))
-        return written_response(written, service.settings.fhir_base)
+        condition = request.headers.get("if-none-exist")
+        if condition is None:
+            operation = writing.Operation(type_, None, resource)
+            (written,) = await writing.write(service.database, caller, [operation], service.rules)
+            seen.rids.extend((written.rid, *written.also))
+        else:
+            entry = Entry("POST", type_, type=type_, criteria=condition, resource=resource)
+            (written,) = await conditional.carry_out(request, service, caller, entry, seen)
+        return written_response(
+            request, written, service.settings.fhir_base, service.may(request, type_, "r")
+        )
 
     return await service.perform(request, "create", "c", type_, None, work)
 
@@ -52,15 +65,14 @@ async def _search(request: Request, parameters: list[tuple[str, str]] | None) ->
             await read_form(request, service.settings.max_body_bytes) if parameters is None else []
         )
         given = [*request.query_params.multi_items(), *form] if parameters is None else parameters
-        lenient = "handling=lenient" in request.headers.get("prefer", "").replace(" ", "")
         result = await search.search_type(
-            service.database,
+            service.reader(request),
             caller,
             type_,
             given,
             search.SearchRules(
                 base_url=service.settings.fhir_base,
-                strict=not lenient,
+                strict=strict(request),
                 default_count=service.settings.default_count,
                 max_count=service.settings.max_count,
                 cursor_key=service.cursor_key,

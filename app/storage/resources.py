@@ -103,9 +103,7 @@ async def lock_current(
 
     The advisory lock works for ids that are hidden or missing as well, so waiting tells nothing.
     """
-    await connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended($2::text, $1::bigint))", type_code, id_
-    )
+    await lock_text(connection, type_code, id_)
     row = await connection.fetchrow(
         f"SELECT {_COLUMNS}, x.open, x.patient, x.co_subjects, x.custodian, x.labels, "
         f"(x.custodian = $4::bigint OR coalesce({predicate.visible('x', _CORRECT)}, false)) AS may "
@@ -128,6 +126,13 @@ async def lock_current(
         labels=row["labels"],
         content=row["content"],
         may_correct=bool(row["may"]),
+    )
+
+
+async def lock_text(connection: WriteConnection, type_code: int, text: str) -> None:
+    """Hold a text of a type (an id, or the criteria of a conditional write) until the transaction ends."""
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended($2::text, $1::bigint))", type_code, text
     )
 
 

@@ -20,7 +20,7 @@ from app.errors import Issue, IssueCode, fhir_error, not_found
 from app.fhir_mappings import json_text, links, operation_outcome, registry
 from app.fhir_mappings.bundle import BundleEntry, render_bundle
 from app.storage import resources
-from app.storage.database import Caller, Database
+from app.storage.database import Caller, Reader
 from app.storage.resources import Referenced
 
 _MINIMAL: Final = ("name", "birthDate", "gender", "communication")
@@ -83,7 +83,7 @@ def _minimal_patient(content: bytes) -> bytes:
 
 
 async def referral_package(
-    database: Database,
+    database: Reader,
     caller: Caller,
     task_id: str,
     base_url: str,
@@ -119,7 +119,7 @@ async def referral_package(
 
 
 async def _gather(
-    database: Database, caller: Caller, task_id: str, bases: tuple[str, ...], type_: str
+    database: Reader, caller: Caller, task_id: str, bases: tuple[str, ...], type_: str
 ) -> tuple[list[Referenced], str | None]:
     """The parts in a stable order, and the author of a document as "Type/id"; three statements."""
     tasks = await resources.read_many(database, caller, [(registry.type_code("Task"), task_id)])

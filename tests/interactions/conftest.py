@@ -1,0 +1,5 @@
+"""The spine's world, here too."""
+
+from tests.spine.conftest import world
+
+__all__ = ["world"]
