@@ -21,7 +21,11 @@ Operation = tuple[str, str]
 TYPES: Final[dict[str, str]] = {}
 """Path template → resource type of its {id}, where neither {type} nor the template itself tells it."""
 
-QUERIES: Final[dict[Operation, str]] = {}
+QUERIES: Final[dict[Operation, str]] = {
+    ("PUT", "/fhir/{type}"): "_id={id}",
+    ("PATCH", "/fhir/{type}"): "_id={id}",
+    ("DELETE", "/fhir/{type}"): "_id={id}",
+}
 """Operation → query string that points it at the subject: `{id}`, `{patient}` are filled in."""
 
 BODIES: Final[dict[Operation, dict[str, Any]]] = {}
