@@ -21,7 +21,7 @@ from app.fhir_mappings.json_text import JsonObject, dump, parse_list
 MEDIA_TYPE: Final = "application/json-patch+json"
 
 MAX_OPERATIONS: Final = 1000
-MAX_BYTES: Final = 20_000_000
+MAX_BYTES: Final = 10_000_000
 """A patched resource may not pass this: copies of copies would double it with each operation."""
 
 
