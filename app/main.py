@@ -7,7 +7,16 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.routers import bundle, conditional, health, instance, oauth, operations, system
+from app.routers import (
+    bundle,
+    conditional,
+    health,
+    instance,
+    oauth,
+    operations,
+    system,
+    terminology,
+)
 from app.routers import type as type_router
 from app.routers.service import Service
 from app.security.keys import load_keys
@@ -48,6 +57,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     application.include_router(system.router, prefix="/fhir")
     application.include_router(bundle.router, prefix="/fhir")
     application.include_router(operations.router, prefix="/fhir")
+    application.include_router(terminology.router, prefix="/fhir")
     application.include_router(instance.router, prefix="/fhir")
     application.include_router(type_router.router, prefix="/fhir")
     application.include_router(conditional.router, prefix="/fhir")

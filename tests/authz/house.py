@@ -114,11 +114,40 @@ async def _consent(house: House, relation: str) -> dict[str, Any]:
     )
 
 
+def _own(resource: dict[str, Any], relation: str) -> dict[str, Any]:
+    """A directory resource under R: its custodian's alone, whatever a survivor consents to."""
+    restricted = {
+        "system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
+        "code": "R",
+    }
+    named = {"title": MARKERS.get(relation, "-"), "meta": {"security": [restricted]}}
+    return resource | named
+
+
+async def _value_set(_house: House, relation: str) -> dict[str, Any]:
+    include = [{"system": "http://example.org/a", "concept": [{"code": "a"}]}]
+    resource = {"resourceType": "ValueSet", "status": "active", "compose": {"include": include}}
+    return _own(resource, relation)
+
+
+async def _code_system(_house: House, relation: str) -> dict[str, Any]:
+    resource = {
+        "resourceType": "CodeSystem",
+        "url": f"http://example.org/{relation}",
+        "status": "active",
+        "content": "complete",
+        "concept": [{"code": "a"}],
+    }
+    return _own(resource, relation)
+
+
 BUILDERS: Final[dict[str, Callable[[House, str], Awaitable[dict[str, Any]]]]] = {
     "Patient": _patient,
     "Observation": _observation,
     "Task": _task,
     "Consent": _consent,
+    "ValueSet": _value_set,
+    "CodeSystem": _code_system,
 }
 """How a resource of a type is made in a relation; a route about another type needs a builder here."""
 

@@ -25,10 +25,33 @@ QUERIES: Final[dict[Operation, str]] = {
     ("PUT", "/fhir/{type}"): "_id={id}",
     ("PATCH", "/fhir/{type}"): "_id={id}",
     ("DELETE", "/fhir/{type}"): "_id={id}",
+    ("GET", "/fhir/ValueSet/{id}/$validate-code"): "code=a&system=http://example.org/a",
+    ("GET", "/fhir/CodeSystem/{id}/$validate-code"): "code=a",
+    ("GET", "/fhir/CodeSystem/{id}/$lookup"): "code=a",
+    ("GET", "/fhir/CodeSystem/{id}/$subsumes"): "codeA=a&codeB=a",
 }
 """Operation → query string that points it at the subject: `{id}`, `{patient}` are filled in."""
 
-BODIES: Final[dict[Operation, dict[str, Any]]] = {}
+
+def _parameters(**texts: str) -> dict[str, Any]:
+    parameter = [{"name": name, "valueString": text} for name, text in texts.items()]
+    return {"resourceType": "Parameters", "parameter": parameter}
+
+
+BODIES: Final[dict[Operation, dict[str, Any]]] = {
+    ("POST", "/fhir/ValueSet/$expand"): _parameters(url="http://example.org/{id}"),
+    ("POST", "/fhir/ValueSet/{id}/$expand"): _parameters(filter="a"),
+    ("POST", "/fhir/ValueSet/$validate-code"): _parameters(url="http://example.org/{id}", code="a"),
+    ("POST", "/fhir/ValueSet/{id}/$validate-code"): _parameters(code="a"),
+    ("POST", "/fhir/CodeSystem/$validate-code"): _parameters(url="http://example.org/x", code="a"),
+    ("POST", "/fhir/CodeSystem/{id}/$validate-code"): _parameters(code="a"),
+    ("POST", "/fhir/CodeSystem/$lookup"): _parameters(system="http://example.org/x", code="a"),
+    ("POST", "/fhir/CodeSystem/{id}/$lookup"): _parameters(code="a"),
+    ("POST", "/fhir/CodeSystem/$subsumes"): _parameters(
+        system="http://example.org/x", codeA="a", codeB="a"
+    ),
+    ("POST", "/fhir/CodeSystem/{id}/$subsumes"): _parameters(codeA="a", codeB="a"),
+}
 """Operation → JSON body, where it is no resource: `{id}`, `{patient}` are filled in."""
 
 FORM: Final = "application/x-www-form-urlencoded"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from app.fhir_mappings.fhirpath import comparison
@@ -30,6 +29,7 @@ from app.fhir_mappings.fhirpath.items import (
     string,
     text,
 )
+from app.fhir_mappings.fhirpath.patterns import PatternError, full_match, replaced
 from app.fhir_mappings.reference_value import target_type
 from app.fhir_mappings.registry import is_resource_type
 
@@ -41,8 +41,6 @@ Function: TypeAlias = "Callable[[Collection, Environment, Arguments], Collection
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,60}(?:\.[0-9]{1,60})?")
-_MATCHED: Final = 10_000
-"""Characters of a text that a pattern of a profile is tried on, at most."""
 
 
 def _not(focus: Collection, _e: Environment, _arguments: Arguments) -> Collection:
@@ -112,27 +110,19 @@ def _matches(focus: Collection, _e: Environment, arguments: Arguments) -> Collec
     whole, pattern = text(focus), text(arguments[0])
     if whole is None or pattern is None:
         return []
-    compiled = _pattern(pattern)
-    if len(whole) > _MATCHED:
-        raise Undecided
-    # R4's own patterns are written for a match of the whole, with or without anchors.
-    return boolean(compiled.fullmatch(whole) is not None)
+    try:
+        return boolean(full_match(pattern, whole))
+    except PatternError as error:
+        raise Undecided from error
 
 
 def _replace_matches(focus: Collection, _e: Environment, arguments: Arguments) -> Collection:
     whole, pattern, new = text(focus), text(arguments[0]), text(arguments[1])
     if whole is None or pattern is None or new is None:
         return []
-    if len(whole) > _MATCHED:
-        raise Undecided
-    return string(_pattern(pattern).sub(lambda _match: new, whole))
-
-
-@lru_cache(maxsize=512)
-def _pattern(pattern: str) -> re.Pattern[str]:
     try:
-        return re.compile(pattern)
-    except re.error as error:
+        return string(replaced(pattern, whole, new))
+    except PatternError as error:
         raise Undecided from error
 
 

@@ -1,0 +1,1 @@
+"""Terminology in memory: code systems, value sets, and what may be asked of them."""
