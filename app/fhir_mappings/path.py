@@ -167,8 +167,12 @@ def _member(of: Node | None, name: str, focus: tuple[Track, ...]) -> tuple[Track
     return found
 
 
+def criterion(node: Node, type_name: str) -> Predicate:
+    """What a `where` asks about one value of a type; PathError where it is not known."""
+    return _predicate(node, type_name)
+
+
 def _predicate(node: Node, type_name: str) -> Predicate:
-    """A criterion about one value of a type."""
     focus = (Track(type_name, None, ()),)
     match node:
         case Operation("and", left, right):
@@ -238,6 +242,7 @@ __all__ = [
     "PathSyntaxError",
     "Track",
     "compile_path",
+    "criterion",
     "extend",
     "is_subtype",
     "run",

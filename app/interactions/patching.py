@@ -12,6 +12,7 @@ import binascii
 
 from app.errors import FhirError, Issue, IssueCode, fhir_error
 from app.fhir_mappings import json_patch, json_text
+from app.fhir_mappings.fhirpath_patch import fhirpath_patch
 from app.interactions.bundle_entry import Change
 from app.interactions.write_plan import Json
 from app.interactions.write_references import placed
@@ -24,19 +25,25 @@ def patch_of(resource: Json, where: str) -> Change:
             data, media = binary_patch(resource)
             if media.decode().partition(";")[0].strip() == json_patch.MEDIA_TYPE:
                 return json_patch.json_patch(data, max_depth=json_text.MAX_DEPTH_LIMIT)
+        elif resource.get("resourceType") == "Parameters":
+            return fhirpath_patch(resource)
     except FhirError as error:
         raise FhirError(
             [
-                Issue(i.code, i.diagnostics, tuple(placed(where, f"x{e}") for e in i.expression))
+                Issue(i.code, i.diagnostics, tuple(_inside(where, e) for e in i.expression))
                 for i in error.issues
             ],
             status=error.status,
         ) from error
     raise fhir_error(
         IssueCode.NOT_SUPPORTED,
-        f"A PATCH entry holds a Binary with contentType {json_patch.MEDIA_TYPE}.",
+        f"A PATCH entry holds Parameters, or a Binary with contentType {json_patch.MEDIA_TYPE}.",
         where,
     )
+
+
+def _inside(where: str, expression: str) -> str:
+    return f"{where}{expression}" if expression.startswith("[") else placed(where, expression)
 
 
 def binary_patch(resource: Json) -> tuple[bytes, bytes]:

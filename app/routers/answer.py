@@ -11,11 +11,14 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import IssueCode, fhir_error
+from app.errors import FhirError, IssueCode, fhir_error
 from app.fhir_mappings import json_patch, json_text
+from app.fhir_mappings.fhirpath_patch import fhirpath_patch
+from app.fhir_mappings.validate import validate
 from app.interactions.bundle_entry import Change
 
 MEDIA_TYPE: Final = "application/fhir+json"
+_JSON: Final = (MEDIA_TYPE, "application/json", "application/json+fhir")
 
 
 def fhir_response(
@@ -45,7 +48,7 @@ def media_type(request: Request) -> str:
 
 async def read_body(request: Request, limit: int) -> bytes:
     """The request's body; 413 as soon as it passes `limit` bytes, 415 for another media type."""
-    if media_type(request) not in (MEDIA_TYPE, "application/json", "application/json+fhir", ""):
+    if media_type(request) not in (*_JSON, ""):
         raise fhir_error(IssueCode.NOT_SUPPORTED, f"Send the resource as {MEDIA_TYPE}.", status=415)
     return await _read(request, limit)
 
@@ -54,11 +57,17 @@ async def read_patch(request: Request, limit: int, max_depth: int) -> Change:
     """The change that the body asks for; 415, naming what is accepted, for another media type."""
     if media_type(request) == json_patch.MEDIA_TYPE:
         return json_patch.json_patch(await _read(request, limit), max_depth=max_depth)
+    if media_type(request) in _JSON:
+        parameters = json_text.parse(await _read(request, limit), max_depth=max_depth)
+        issues = validate(parameters, expected_type="Parameters")
+        if any(issue.severity in ("error", "fatal") for issue in issues):
+            raise FhirError(issues)
+        return fhirpath_patch(parameters)
     raise fhir_error(
         IssueCode.NOT_SUPPORTED,
-        f"Send the patch as {json_patch.MEDIA_TYPE}.",
+        f"Send the patch as {json_patch.MEDIA_TYPE}, or as Parameters in {MEDIA_TYPE}.",
         status=415,
-        headers=(("Accept-Patch", json_patch.MEDIA_TYPE),),
+        headers=(("Accept-Patch", f"{json_patch.MEDIA_TYPE}, {MEDIA_TYPE}"),),
     )
 
 

@@ -55,7 +55,7 @@ async def capabilities(request: Request) -> Response:
             for name in registry.RESOURCE_TYPES
         },
         security=SecurityCapability(token_endpoint=f"{root}/oauth/token"),
-        patch_formats=(json_patch.MEDIA_TYPE,),
+        patch_formats=(json_patch.MEDIA_TYPE, "application/fhir+json"),
         system_interactions=("batch", "transaction"),
     )
     return fhir_response(json_text.dump(statement))
