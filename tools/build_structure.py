@@ -10,6 +10,7 @@ ValueSet and CodeSystem of R4) as a tarball and writes, under `app/fhir_mappings
 - `r4-invariants.json`: the invariants that look at values, as FHIRPath; those that other code checks;
   those that are not enforced, each with the reason.
 - `r4-patient-compartment.json`: search parameters that put a resource in a patient's compartment.
+- `r4-summary.json`: the elements that belong to a summary (`isSummary`), by type and backbone element.
 - `r4-resource-types.json`: the number of each resource type. A number is stored in every row of the
   database, so those already in the file are kept for ever; only a new type gets the next free one.
 
@@ -207,6 +208,17 @@ def patient_compartment(resources: Iterable[Json]) -> Json:
     return {each["code"]: each["param"] for each in source["resource"] if "param" in each}
 
 
+def summary(resources: Iterable[Json]) -> Json:
+    """The elements of a summary, by type and dotted path of a backbone element, in official order."""
+    result: dict[str, list[str]] = {}
+    for source in sorted(core_types(resources), key=lambda each: each["type"]):
+        for element in source["snapshot"]["element"][1:]:
+            if element.get("isSummary"):
+                parent, _, leaf = element["path"].rpartition(".")
+                result.setdefault(parent, []).append(leaf.removesuffix("[x]"))
+    return {name: " ".join(leaves) for name, leaves in sorted(result.items())}
+
+
 def primitive(source: Json) -> Json:
     """A primitive: its base type and the official pattern of its text, if there is one."""
     result = {"kind": "primitive", "base": base(source)}
@@ -353,6 +365,7 @@ def build(package: Path, known: dict[str, int]) -> dict[str, str]:
         "r4-structure.json": text(content),
         "r4-invariants.json": text(invariants(resources)),
         "r4-resource-types.json": text(numbers),
+        "r4-summary.json": text(summary(resources)),
         "r4-patient-compartment.json": text(patient_compartment(resources)),
     }
 

@@ -125,9 +125,11 @@ def _decode(data: bytes, max_depth: int) -> Any:
     return tree
 
 
-def dump(resource: Mapping[str, Any]) -> bytes:
-    """Compact UTF-8 JSON, keys in their order, numbers as they were sent."""
-    return orjson.dumps(resource, default=_number_text)
+def dump(resource: Mapping[str, Any], *, indent: bool = False) -> bytes:
+    """UTF-8 JSON, keys in their order, numbers as they were sent; compact, or indented for people."""
+    return orjson.dumps(
+        resource, default=_number_text, option=orjson.OPT_INDENT_2 if indent else None
+    )
 
 
 def with_meta(

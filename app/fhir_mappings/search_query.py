@@ -4,9 +4,8 @@
 
 Nothing that narrows a search is ever dropped quietly: chains, `_has`, unsupported types of
 parameter and modifiers are refused however lenient the caller is. Only a parameter that R4 does
-not define for the type, and a wish for a shorter form (`_elements`, `_summary`), are ignored
-unless `strict` (Prefer: handling=strict); `SearchQuery.applied` tells what was not ignored, for
-the self link. The server's own paging parameters are taken out before.
+not define for the type is ignored unless `strict` (Prefer: handling=strict);
+`SearchQuery.applied` tells what was not ignored, for the self link. The server's own paging parameters are taken out before.
 
 Clauses and values are in `app.fhir_mappings.search_clauses`; SQL is in `app.storage`.
 
@@ -234,9 +233,8 @@ def _read_option(draft: _Draft, name: str, value: str) -> bool:
                 refuse(IssueCode.INVALID, "Give none, estimate or accurate.", name)
             draft.total = _TOTALS[value]
         case "_summary":
-            if value in _SHORTER_FORMS:
-                return _ignore(draft, name, "Resources are answered whole: give count or false.")
-            if value not in ("count", "false"):
+            # How a resource is shortened is for who answers it (`app.routers.negotiation`).
+            if value not in (*_SHORTER_FORMS, "count", "false"):
                 refuse(IssueCode.INVALID, "Give true, text, data, count or false.", name)
             draft.summary_count = draft.summary_count or value == "count"
         case "_format":
@@ -244,7 +242,7 @@ def _read_option(draft: _Draft, name: str, value: str) -> bool:
         case "_pretty":
             draft.pretty = boolean(value, name)
         case _:
-            return _ignore(draft, name, "Resources are answered whole.")
+            pass  # `_elements`: as for `_summary`
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from email.utils import format_datetime
@@ -18,6 +19,7 @@ from app.fhir_mappings.validate import validate
 from app.interactions.bundle_entry import Change
 
 MEDIA_TYPE: Final = "application/fhir+json"
+_CHARSET: Final = re.compile(r';\s*charset="?([^\s;"]+)', re.IGNORECASE)
 _JSON: Final = (MEDIA_TYPE, "application/json", "application/json+fhir")
 
 
@@ -47,7 +49,10 @@ def media_type(request: Request) -> str:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The request's body; 413 as soon as it passes `limit` bytes, 415 for another media type."""
+    """The request's body; 413 as soon as it passes `limit` bytes, 415 for another media type or charset."""
+    charset = _CHARSET.search(request.headers.get("content-type", ""))
+    if charset and charset[1].lower() not in ("utf-8", "utf8"):
+        raise fhir_error(IssueCode.NOT_SUPPORTED, "Send the resource in UTF-8.", status=415)
     if media_type(request) not in (*_JSON, ""):
         raise fhir_error(IssueCode.NOT_SUPPORTED, f"Send the resource as {MEDIA_TYPE}.", status=415)
     return await _read(request, limit)
@@ -101,7 +106,9 @@ async def read_form(request: Request, limit: int) -> list[tuple[str, str]]:
             status=415,
         )
     body = await _read(request, limit)
-    return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+    form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+    request.state.form = form
+    return form
 
 
 async def read_resource(request: Request, limit: int, max_depth: int) -> json_text.JsonObject:

@@ -19,6 +19,7 @@ from app.fhir_mappings import operation_outcome, registry
 from app.interactions.writing import WriteRules
 from app.routers.answer import fhir_response
 from app.routers.inner import inner_of
+from app.routers.negotiation import Wanted, negotiate, shape
 from app.security import scopes
 from app.security.keys import SigningKeys
 from app.security.scopes import Scopes
@@ -133,7 +134,9 @@ class Service:
         """
         seen, claims = Seen(), None
         inner = inner_of(request)
+        wanted = Wanted()
         try:
+            wanted = negotiate(request)
             claims = self.verifier.verify(request.headers.get("authorization"))
             verified = claims
             if type_ is not None:
@@ -143,6 +146,8 @@ class Service:
                     )
                 scopes.require(verified.scopes, type_, letter)
             response = await self.as_caller(verified, lambda caller: work(caller, seen))
+            if hasattr(request.state, "form"):
+                wanted = negotiate(request)
         except FhirError as error:
             response = error_response(error)
         except Exception as error:
@@ -167,6 +172,7 @@ class Service:
             request_id=uuid.uuid4(),
         )
         rows = [row, *seen.inner, *(_entry_row(row, each) for each in seen.entries)]
+        response = shape(response, wanted if inner is None else wanted.inside(), interaction)
         if request.method == "HEAD":
             # What a GET would answer, its length too, without its body (RFC 9110 section 9.3.2).
             response.body = b""

@@ -144,7 +144,7 @@ def test_rules_of_presence_are_read_from_fhirpath(
 
 def test_the_committed_data_is_what_the_tool_makes_of_the_official_package() -> None:
     made = build(tarball(), known_numbers())
-    assert len(made) == 4
+    assert len(made) == 5
     for name, content in made.items():
         assert (DATA / name).read_text() == content, f"run tools/build_structure.py: {name}"
 
