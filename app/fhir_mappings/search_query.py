@@ -5,7 +5,8 @@
 Nothing that narrows a search is ever dropped quietly: chains, `_has`, unsupported types of
 parameter and modifiers are refused however lenient the caller is. Only a parameter that R4 does
 not define for the type is ignored unless `strict` (Prefer: handling=strict);
-`SearchQuery.applied` tells what was not ignored, for the self link. The server's own paging parameters are taken out before.
+`SearchQuery.applied` tells what was not ignored, for the self link. The server's own paging
+parameters are taken out before.
 
 Clauses and values are in `app.fhir_mappings.search_clauses`; SQL is in `app.storage`.
 
