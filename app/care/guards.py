@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from app.care.questionnaires.guard import QuestionnaireGuard
 from app.care.referrals.guard import ReferralGuard
 from app.interactions.guards import Guard
 
-GUARDS: Final[tuple[Guard, ...]] = (ReferralGuard(),)
+GUARDS: Final[tuple[Guard, ...]] = (ReferralGuard(), QuestionnaireGuard())

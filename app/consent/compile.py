@@ -14,12 +14,14 @@ from typing import Final, NamedTuple
 
 from app.consent import labels, purposes
 from app.consent.algebra import Region, absorbed, clause_order, meet_all, tidy
-from app.consent.criteria import Resolve
-from app.consent.enforceable import assess
+from app.consent.criteria import Resolve, reference_of
+from app.consent.enforceable import Enforcement, assess
 from app.consent.model import ANYONE, EMERGENCY, Action, Grant, StoredConsent, Terms
 from app.consent.periods import instant, micros
 from app.consent.provision import Provisions, parse
-from app.consent.reading import Json, text
+from app.consent.reading import Json, many, text
+from app.consent.reasons import ReasonCode, reason
+from app.consent.statutes import limits, release
 from app.consent.subtraction import Denial, denial, subtract
 from app.ids import Rid
 
@@ -42,13 +44,22 @@ class _Base(NamedTuple):
     provision: str
 
 
-class _Judged(NamedTuple):
+class Judged(NamedTuple):
     """A stored Consent with its trees and what of it counts."""
 
     stored: StoredConsent
     provisions: Provisions
-    enforceable: bool
-    denies_count: bool
+    status: Enforcement
+
+    @property
+    def enforceable(self) -> bool:
+        """Its permits count."""
+        return self.status.enforceable
+
+    @property
+    def denies_count(self) -> bool:
+        """Its denies count."""
+        return self.status.denies_count
 
 
 def compile_grants(
@@ -71,43 +82,75 @@ def compile_grants(
     denies come off every grant and their permits count for nothing.
     """
     at = micros(now)
-    judged = [_judge(stored, resolve, terms, now) for stored in sorted(consents, key=_by_rid)]
+    judged = judge(patient, consents, resolve, terms, now)
     denials = [
         d
         for one in judged
         if one.denies_count
         for d in _denials(one.provisions, trusted=one.enforceable)
     ]
-    limits = [
+    ceiling = [
         d
         for policy in ceilings
         if text(policy, "status") == "active"
         for d in _denials(parse(policy, resolve, terms), trusted=True)
     ]
-    named = _ordered([*limits, *(d for d in denials if d.named)])
-    urgent = _ordered([*limits, *(d for d in denials if d.with_actor or d.emergency)])
+    named = _ordered([*ceiling, *(d for d in denials if d.named)])
+    urgent = _ordered([*ceiling, *(d for d in denials if d.with_actor or d.emergency)])
     rows = _Rows()
     for custodian in sorted(set(custodians)):
         own = Region(custodian, at, custodian=custodian)
         rows.add(_Base(own, None, CUSTODIAN_RECORD), named)
     rows.add(_Base(_own_record(patient, at), None, OWN_RECORD), named)
     rows.add(_Base(_emergency(at), None, EMERGENCY_ACCESS), urgent)
-    everything = _ordered([*limits, *denials])
+    everything = _ordered([*ceiling, *denials])
     for one in judged:
         if one.enforceable:
-            for base in _permits(one, patient, at):
-                rows.add(base, everything)
+            for base, lawful in _permits(one, patient, at, terms):
+                rows.add(base, [*lawful, *everything])
     return rows.grants(at)
 
 
-def _by_rid(stored: StoredConsent) -> int:
-    return stored.rid
+def judge(
+    patient: Rid,
+    consents: Sequence[StoredConsent],
+    resolve: Resolve,
+    terms: Terms,
+    now: datetime,
+) -> list[Judged]:
+    """Every Consent with its trees and its enforcement status, in the order of their rids.
+
+    A relative whom a counting deny names cannot consent for the patient: a Consent given by that
+    person permits nothing, though its denies count.
+    """
+    parsed = [
+        (stored, parse(stored.resource, resolve, terms))
+        for stored in sorted(consents, key=lambda each: each.rid)
+    ]
+    assessed = [(s, p, assess(s.resource, p, now)) for s, p in parsed]
+    shut_out = {
+        rid
+        for _, provisions, status in assessed
+        if status.denies_count
+        for path in provisions.paths()
+        if not path[-1].permits
+        for rid in path[-1].relatives - {patient}
+    }
+    return [
+        Judged(stored, provisions, _given_by(status, stored.resource, shut_out, resolve))
+        for stored, provisions, status in assessed
+    ]
 
 
-def _judge(stored: StoredConsent, resolve: Resolve, terms: Terms, now: datetime) -> _Judged:
-    provisions = parse(stored.resource, resolve, terms)
-    status = assess(stored.resource, provisions, now)
-    return _Judged(stored, provisions, status.enforceable, status.denies_count)
+def _given_by(
+    status: Enforcement, consent: Json, shut_out: Collection[Rid], resolve: Resolve
+) -> Enforcement:
+    faults = tuple(
+        reason(ReasonCode.PERFORMER_EXCLUDED, f"Consent.performer[{position}]")
+        for position, performer in enumerate(many(consent, "performer"))
+        if resolve.get(reference_of(performer) or "") in shut_out
+    )
+    return status.with_faults(faults) if faults else status
 
 
 def _denials(provisions: Provisions, *, trusted: bool) -> list[Denial]:
@@ -129,9 +172,12 @@ def _emergency(at: int) -> Region:
     return Region(EMERGENCY, at, actions=int(Action.READ), purposes=purposes.EMERGENCY)
 
 
-def _permits(judged: _Judged, patient: Rid, at: int) -> Iterator[_Base]:
-    """The regions of the permit provisions of one Consent."""
+def _permits(
+    judged: Judged, patient: Rid, at: int, terms: Terms
+) -> Iterator[tuple[_Base, list[Denial]]]:
+    """The regions of the permit provisions of one Consent, and what the law takes off each."""
     stored = judged.stored
+    whole = release(judged.provisions)
     # An organization cannot release records to itself (decision 0001, "who may release").
     excluded = frozenset() if stored.recorder == patient else frozenset({int(stored.recorder)})
     for path in judged.provisions.paths():
@@ -146,7 +192,8 @@ def _permits(judged: _Judged, patient: Rid, at: int) -> Iterator[_Base]:
             start = Region(grantee, at, excluded=excluded, custodian=stored.releases)
             region = meet_all(start, (c for p in path for c in p.clauses))
             if region is not None:
-                yield _Base(region, stored.rid, path[-1].path)
+                lawful = [each.denial for each in limits(path, whole, patient, grantee, terms)]
+                yield _Base(region, stored.rid, path[-1].path), lawful
 
 
 class _Rows:

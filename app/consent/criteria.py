@@ -29,6 +29,7 @@ _ACTIONS: Final = frozenset({"collect", "access", "use", "disclose", "correct"})
 _NAMED: Final = frozenset(
     {"Practitioner", "PractitionerRole", "Organization", "Device", "Patient", "RelatedPerson"}
 )
+_PERSONS: Final = frozenset({"Patient", "RelatedPerson"})
 _TARGET: Final = re.compile(r"(?:^|/)([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}$")
 _MEANINGS: Final = {
     "instance": op.INSTANCE,
@@ -73,16 +74,23 @@ def reference_of(element: Json) -> str | None:
 
 
 class Actors(NamedTuple):
-    """The actors of a provision: known Rids, None where none is given; and whether any is named."""
+    """The actors of a provision: known Rids, None where none is given; and whether any is named.
+
+    relatives: those that are a Patient or a RelatedPerson. groups: those that stand for several.
+    """
 
     rids: tuple[Rid, ...] | None
     named: bool
+    relatives: frozenset[Rid]
+    groups: frozenset[Rid]
     faults: tuple[Reason, ...]
 
 
 def actors(provision: Json, scope: Scope) -> Actors:
     """The actors that are known here; displays and identifiers never match."""
     found: list[Rid] = []
+    relatives: set[Rid] = set()
+    groups: set[Rid] = set()
     named = False
     faults: list[Reason] = []
     given = many(provision, "actor")
@@ -99,7 +107,12 @@ def actors(provision: Json, scope: Scope) -> Actors:
             faults.append(reason(ReasonCode.ACTOR_NOT_FOUND, path))
         else:
             found.append(rid)
-    return Actors(tuple(sorted(set(found))) if given else None, named, tuple(faults))
+            if target is not None and target[1] in _PERSONS:
+                relatives.add(rid)
+            elif target is None or target[1] not in _NAMED:
+                groups.add(rid)
+    rids = tuple(sorted(set(found))) if given else None
+    return Actors(rids, named, frozenset(relatives), frozenset(groups), tuple(faults))
 
 
 def actor_clause(rids: tuple[Rid, ...], *, permits: bool) -> Clause:
@@ -152,6 +165,12 @@ def purpose_code(coding: Json) -> str | None:
     """The ActReason purpose of a Coding, or None where it is not one."""
     system, code = coded(coding)
     return code if labels.canonical(system) == purposes.SYSTEM and purposes.known(code) else None
+
+
+def label_codes(provision: Json) -> frozenset[str]:
+    """The sensitivity codes that `securityLabel` names themselves, nothing subsumed."""
+    bits = {labels.label_bit(coding) for coding in many(provision, "securityLabel")}
+    return frozenset(code for code, bit in labels.SENSITIVITY.items() if bit in bits)
 
 
 def security_label(provision: Json, scope: Scope) -> Criterion:

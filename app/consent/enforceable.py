@@ -47,6 +47,10 @@ class Enforcement:
     denies_count: bool
     reasons: tuple[Reason, ...]
 
+    def with_faults(self, faults: tuple[Reason, ...]) -> Enforcement:
+        """The same with further faults: its permits no longer count, its denies as before."""
+        return Enforcement(False, False, self.denies_count, (*faults, *self.reasons))
+
 
 def enforcement(consent: Json, resolve: Resolve, now: datetime, terms: Terms) -> Enforcement:
     """The enforcement status of a structurally valid R4 Consent at `now` (aware)."""

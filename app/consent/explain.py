@@ -13,10 +13,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from app.consent import labels, purposes
-from app.consent.compile import CUSTODIAN_RECORD, EMERGENCY_ACCESS, OWN_RECORD
+from app.consent.compile import CUSTODIAN_RECORD, EMERGENCY_ACCESS, OWN_RECORD, judge
 from app.consent.criteria import Resolve
-from app.consent.enforceable import assess
 from app.consent.model import (
+    ANYONE,
     CUSTODIAN,
     EMERGENCY,
     Action,
@@ -30,6 +30,7 @@ from app.consent.periods import micros
 from app.consent.provision import ROOT, Provision, Provisions, parse
 from app.consent.reading import Json, text
 from app.consent.residual import clause_holds
+from app.consent.statutes import limits, release
 from app.ids import Rid
 
 NO_CONSENT = "no consent"
@@ -79,15 +80,30 @@ class _Question:
             if not (trusted and any(self.all(inner.clauses) for inner in deny.exceptions)):
                 yield deny
 
-    def permitting(self, provisions: Provisions) -> Iterator[Provision]:
-        """The permits with all on the way matching, the innermost first."""
+    def permitting(self, provisions: Provisions) -> Iterator[tuple[Provision, ...]]:
+        """The paths to permits with all on the way matching, the innermost first."""
         matching = [
             path
             for path in provisions.paths()
             if path[-1].permits and all(self.all(p.clauses) for p in path)
         ]
-        for path in sorted(matching, key=len, reverse=True):
-            yield path[-1]
+        yield from sorted(matching, key=len, reverse=True)
+
+    def lawful(
+        self, path: tuple[Provision, ...], provisions: Provisions, patient: Rid, terms: Terms
+    ) -> bool:
+        """Whether no limit of the law takes this caller and this resource off the permit."""
+        chooser = next((p for p in reversed(path) if p.permits and p.actors is not None), None)
+        grantees = (ANYONE,) if chooser is None else chooser.actors or ()
+        whole = release(provisions)
+        return any(
+            grantee in self.caller.closure
+            and all(
+                any(self.all(part) for part in limit.denial.parts)
+                for limit in limits(path, whole, patient, grantee, terms)
+            )
+            for grantee in grantees
+        )
 
 
 def explain(
@@ -111,14 +127,16 @@ def explain(
             return Explanation(Verdict.DENY, CEILING)
     denies: list[tuple[StoredConsent, Provision]] = []
     permits: list[tuple[StoredConsent, Provision]] = []
-    for stored in sorted(consents, key=lambda s: s.rid):
-        provisions = parse(stored.resource, resolve, terms)
-        status = assess(stored.resource, provisions, now)
+    for stored, provisions, status in judge(patient, consents, resolve, terms, now):
         if status.denies_count:
             found = question.denying(provisions, trusted=status.enforceable)
             denies += ((stored, provision) for provision in found)
         if status.enforceable and _releases(stored, patient, question):
-            permits += ((stored, provision) for provision in question.permitting(provisions))
+            permits += (
+                (stored, path[-1])
+                for path in question.permitting(provisions)
+                if question.lawful(path, provisions, patient, terms)
+            )
     named = [pair for pair in denies if pair[1].named]
     if named:
         return _because(Verdict.DENY, named[0])

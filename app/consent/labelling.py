@@ -71,6 +71,40 @@ def _implied() -> dict[int, int]:
 
 _IMPLIED: Final = _implied()
 
+CLIMBING: Final[int] = (
+    labels.ALL_SENSITIVITY
+    | (labels.ALL_CONFIDENTIALITY & ~labels.NO_CONFIDENTIALITY)
+    | labels.NOPAT
+    | labels.PART2
+    | labels.VICTIM
+)
+"""The labels that rise from what a resource rests on."""
+
+
+def _restricting() -> int:
+    """The sensitivity bits that make a resource restricted; the table knows no other consequence."""
+    if set(_IMPLIED.values()) != {labels.CONFIDENTIALITY["R"]}:
+        raise ValueError("every labelling rule gives R; the database's climbing relies on it")
+    return sum(_IMPLIED)
+
+
+RESTRICTING: Final[int] = _restricting()
+"""Sensitivity bits with which a resource is at least R (the database's `tl.climbed` says the same)."""
+
+_PROGRAMS: Final = {
+    (labels.PROGRAM_SYSTEM, "victim-service"): labels.VICTIM,
+    (labels.PROGRAM_SYSTEM, "part2"): labels.PART2,
+}
+
+
+def program_of(organization: Json) -> int:
+    """The program bits that an Organization's `type` says: `part2`, `victim-service`."""
+    found = 0
+    for concept in many(organization, "type"):
+        for coding in many(concept, "coding"):
+            found |= _PROGRAMS.get(coded(coding), 0)
+    return found
+
 
 def code_labels(codings: Iterable[Sequence[str]]) -> int:
     """The sensitivity bits that codings disclose by themselves.
@@ -98,7 +132,7 @@ def computed_labels(
 
     codings: every Coding at any depth, contained included: (system, code, …) each. inherited: the
     label bits of what it rests on (referenced Conditions, the Questionnaire answered, the
-    Medication). program: PART2, VICTIM, both or 0, after the writer's program.
+    Medication); those in CLIMBING count. program: PART2, VICTIM, both or 0, after the writer's program.
     """
     sensitivity = code_labels(codings) | (inherited & labels.ALL_SENSITIVITY)
     if text(resource, "resourceType") in DEFINITIONAL:

@@ -62,6 +62,9 @@ ALL_SENSITIVITY: Final = sum(SENSITIVITY.values()) | UNKNOWN
 
 ALL: Final = sum(_BITS.values())
 
+CLOSED: Final = CONFIDENTIALITY["R"] | CONFIDENTIALITY["V"] | SENSITIVITY["LOCIS"]
+"""Labels with which a directory entry is its custodian's alone."""
+
 _PARENTS: Final[dict[str, list[str]]] = {
     c["code"]: c["parents"] for c in _CONCEPTS["sensitivity"]["concepts"]
 }

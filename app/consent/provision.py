@@ -35,6 +35,8 @@ class Provision:
         that could not be recognised, for a permit around a deny (never approximated to permit).
     actors: the known actors, None where it names none. named: it names a person, role, organization
         or device, not only a Group or CareTeam. emergency: it lists ETREAT or BTG literally.
+    relatives: its actors that are a Patient or a RelatedPerson; groups: that are a Group or CareTeam.
+    label_codes: the sensitivity codes that it names itself.
     exceptions: provisions of the other type inside it.
     """
 
@@ -45,6 +47,9 @@ class Provision:
     actors: tuple[Rid, ...] | None
     named: bool
     emergency: bool
+    relatives: frozenset[Rid]
+    groups: frozenset[Rid]
+    label_codes: frozenset[str]
     exceptions: tuple[Provision, ...]
 
 
@@ -78,6 +83,9 @@ class _Node:
     actors: tuple[Rid, ...] | None
     named: bool
     emergency: bool
+    relatives: frozenset[Rid]
+    groups: frozenset[Rid]
+    label_codes: frozenset[str]
     holder: _Node | None
     inside: list[_Node] = field(default_factory=list)
 
@@ -90,6 +98,9 @@ class _Node:
             self.actors,
             self.named,
             self.emergency,
+            self.relatives,
+            self.groups,
+            self.label_codes,
             tuple(node.frozen() for node in self.inside),
         )
 
@@ -156,7 +167,19 @@ class _Reader:
             code is not None and purposes_of_use.purpose_bit(code) & purposes_of_use.EMERGENCY
             for code in listed
         )
-        return _Node(path, permits, clauses, wide, actors.rids, actors.named, emergency, holder)
+        return _Node(
+            path,
+            permits,
+            clauses,
+            wide,
+            actors.rids,
+            actors.named,
+            emergency,
+            actors.relatives,
+            actors.groups,
+            criteria.label_codes(element),
+            holder,
+        )
 
 
 def _permits(element: Json) -> bool | None:

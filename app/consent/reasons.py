@@ -32,6 +32,7 @@ class ReasonCode(StrEnum):
     POLICY_CONTRADICTS = "policy-contradicts"
     NOT_VERIFIED = "not-verified"
     UNKNOWN_MODIFIER = "unknown-modifier"
+    PERFORMER_EXCLUDED = "performer-excluded"
     NOT_YET = "not-yet"
     ENDED = "ended"
 
@@ -64,6 +65,9 @@ SENTENCES: Final = MappingProxyType(
         ReasonCode.NOT_VERIFIED: "A verification says that the consent is not verified.",
         ReasonCode.UNKNOWN_MODIFIER: (
             "There is an extension that changes the meaning and that is not understood here."
+        ),
+        ReasonCode.PERFORMER_EXCLUDED: (
+            "The person who gave this consent is shut out by another one and cannot consent."
         ),
         ReasonCode.NOT_YET: "The period of the consent has not begun.",
         ReasonCode.ENDED: "The period of the consent has ended.",

@@ -74,13 +74,20 @@ CLIMBING_ELEMENTS: Final = frozenset(
         "addresses",
         "derivedFrom",
         "diagnosis.condition",
+        "entry.item",
         "evidence.detail",
         "finding.itemReference",
+        "hasMember",
+        "investigation.item",
+        "medication",
         "problem",
         "questionnaire",
+        "reaction.detail",
         "reasonReference",
         "result",
+        "resultingCondition",
         "section.entry",
+        "suspectEntity.instance",
     }
 )
 """Elements (`name` or `parent.name`) through which the target's labels rise into the source."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.errors import IssueCode, fhir_error, not_found
-from app.fhir_mappings import json_text, registry
+from app.fhir_mappings import json_text, links, registry
 from app.interactions.write_plan import Operation, Plan, WriteRules
 from app.storage import resources, writes
 from app.storage.database import Caller, WriteConnection
@@ -23,6 +23,7 @@ async def lock(
     403 no right to correct, and what a patch raises.
     """
     plans = {id(o): Plan(o, None, id=o.id or "", resource=o.resource) for o in operations}
+    await _begin(connection, list(plans.values()), rules)
     # Always in the same order, so that two transactions on the same resources never wait in a circle.
     for operation in sorted(operations, key=lambda o: (o.type, o.id or "")):
         if operation.id is None:
@@ -34,6 +35,23 @@ async def lock(
         if operation.change is not None:
             _apply(plan)
     return list(plans.values())
+
+
+async def _begin(connection: WriteConnection, plans: Sequence[Plan], rules: WriteRules) -> None:
+    """Take all locks in one order, and learn whose program the writer is."""
+    for plan in plans:
+        if plan.resource is not None:
+            plan.found = links.literal_references(plan.resource, rules.base_urls)
+    written = {(registry.type_code(p.operation.type), p.id) for p in plans if p.id}
+    referenced = {
+        (registry.type_code(ref.type), ref.id)
+        for plan in plans
+        for ref in plan.found
+        if ref.kind == "local" and registry.is_resource_type(ref.type)
+    }
+    program = await writes.begin(connection, sorted(written), sorted(referenced - written))
+    for plan in plans:
+        plan.program = program
 
 
 async def _check_current(

@@ -64,7 +64,12 @@ class Written:
 
 @dataclass(slots=True)
 class Plan:
-    """An operation on its way. resource: the new content, None where it deletes."""
+    """An operation on its way. resource: the new content, None where it deletes.
+
+    program: the program bits of the writer (`app.consent.labelling`). rests_on: (type, id) of what it
+    refers to by canonical address, which counts like a reference from which labels climb. security: the
+    Codings of its meta.security, and labels: the mask that they mean.
+    """
 
     operation: Operation
     current: Current | None
@@ -74,6 +79,9 @@ class Plan:
     found: list[links.LinkRef] = field(default_factory=list)
     subjects: tuple[int, ...] = ()
     labels: int = 0
+    security: list[Json] = field(default_factory=list)
+    program: int = 0
+    rests_on: list[tuple[str, str]] = field(default_factory=list)
     unchanged: bool = False
 
 

@@ -39,7 +39,7 @@ async def allot(
         if p.operation.full_url and p.resource is not None
     }
     for plan in plans:
-        if plan.resource is not None:
+        if plan.resource is not None and (renamed or plan.operation.change is not None):
             if renamed:
                 plan.resource = links.replace_references(plan.resource, renamed)
             plan.found = links.literal_references(plan.resource, rules.base_urls)

@@ -1,4 +1,4 @@
-"""A plan as the row that is stored: labels computed, a no-op found out, index rows and links filed.
+"""A plan as the row that is stored: a no-op found out, index rows and links filed.
 
 Pinned: hl7.org/fhir/R4/resource.html#Meta, hl7.org/fhir/R4/security-labels.html; docs/consent.md,
 "Labelling on write". Neighbour: `app.storage.writes` stores what is made here.
@@ -9,16 +9,20 @@ from __future__ import annotations
 from datetime import datetime
 
 from app.consent import labels
-from app.consent.labelling import computed_labels, merged_security
 from app.errors import IssueCode, fhir_error
-from app.fhir_mappings import clinical_time, codes, index_rows, json_text, registry, search_keys
+from app.fhir_mappings import (
+    clinical_time,
+    codes,
+    index_rows,
+    json_text,
+    links,
+    registry,
+    search_keys,
+)
 from app.interactions.write_plan import Json, Plan, Targets, WriteRules
 from app.interactions.write_references import local
 from app.storage import writes
-from app.storage.resources import Current, Target
-
-_CLOSED = labels.CONFIDENTIALITY["R"] | labels.CONFIDENTIALITY["V"] | labels.SENSITIVITY["LOCIS"]
-"""Labels with which a directory entry is its custodian's alone."""
+from app.storage.resources import Current
 
 
 def row(
@@ -31,11 +35,11 @@ def row(
     if plan.resource is None:
         return _deletion(plan, now)
     current, type_ = plan.current, plan.operation.type
-    security = _label(plan, plan.resource, targets)
+    security = plan.security
     if current and not current.deleted and _same(plan, plan.resource, current, security):
         plan.unchanged = True
         return None
-    if current and type_ == "Consent" and current.subjects[:1] != plan.subjects[:1]:
+    if current and type_ == "Consent" and _moves(current, plan.resource, rules):
         raise fhir_error(
             IssueCode.BUSINESS_RULE,
             "A Consent stays with its patient: set this one inactive and record another.",
@@ -46,6 +50,7 @@ def row(
     extracted = index_rows.extract(stored, rules.base_urls)
     found = [(ref, target) for ref, target in local(plan, targets) if target.rid != plan.rid]
     row_links = {(t.rid, 0, ref.climbs, ref.author) for ref, t in found}
+    row_links |= {(targets[key].rid, 0, True, False) for key in plan.rests_on}
     for parameter, target_type, target_id in extracted.references:
         target = targets.get((target_type, target_id))
         if target is not None:
@@ -57,7 +62,9 @@ def row(
         version=version,
         last_updated=now,
         deleted=False,
-        open=not plan.subjects and type_ in registry.DIRECTORY_TYPES and not plan.labels & _CLOSED,
+        open=not plan.subjects
+        and type_ in registry.DIRECTORY_TYPES
+        and not plan.labels & labels.CLOSED,
         subjects=plan.subjects,
         custodian=current.custodian if current else organization,
         labels=plan.labels,
@@ -69,6 +76,22 @@ def row(
         strings=extracted.strings,
         links=sorted(row_links),
     )
+
+
+def _moves(current: Current, resource: Json, rules: WriteRules) -> bool:
+    """Whether a Consent would change its patient: who may release hangs on whose record it is."""
+    if current.deleted:
+        return False
+    before = json_text.parse(current.content, max_depth=json_text.MAX_DEPTH_LIMIT)
+    patients = [
+        [
+            (ref.type, ref.id)
+            for ref in links.literal_references(consent, rules.base_urls)
+            if ref.expression == "Consent.patient"
+        ]
+        for consent in (before, resource)
+    ]
+    return patients[0] != patients[1]
 
 
 def _deletion(plan: Plan, now: datetime) -> writes.Row | None:
@@ -101,19 +124,3 @@ def _same(plan: Plan, resource: Json, current: Current, security: list[Json]) ->
         resource, plan.id, str(current.version), current.last_updated, security
     )
     return json_text.dump(same) == current.content
-
-
-def _label(plan: Plan, resource: Json, targets: Targets) -> list[Json]:
-    """Label the plan; the Codings for its meta.security."""
-    inherited = 0
-    for ref, target in local(plan, targets):
-        if ref.climbs:
-            inherited |= target.labels & labels.ALL_SENSITIVITY
-    computed = computed_labels(
-        resource, codings=codes.codings(resource), inherited=inherited, program=0
-    )
-    security: list[Json] = [dict(each) for each in merged_security(resource, computed)]
-    plan.labels = labels.label_mask(security)
-    key = (plan.operation.type, plan.id)
-    targets[key] = Target(plan.rid, plan.subjects, plan.labels)
-    return security

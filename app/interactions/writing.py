@@ -18,8 +18,10 @@ from typing import Final
 from app.errors import FhirError, Issue, IssueCode, fhir_error
 from app.fhir_mappings import membership
 from app.fhir_mappings.validate import validate
-from app.interactions.grants import recompile
+from app.interactions.consent_rules import check_consents
+from app.interactions.grants import recompile_touched
 from app.interactions.guards import Moment, Planned
+from app.interactions.write_labels import find_canonicals, spread_labels
 from app.interactions.write_lock import lock
 from app.interactions.write_plan import (
     Json,
@@ -87,7 +89,10 @@ async def _carry_out(
     check_valid([(p.resource, p.operation) for p in plans if p.operation.change is not None])
     await allot(connection, plans, rules, known)
     targets = await resolve(connection, caller, plans)
+    check_consents(plans)
+    await find_canonicals(connection, caller, plans, targets)
     spread_subjects(plans, targets)
+    spread_labels(plans, caller, targets)
     for guard in rules.guards:
         await guard.before(_moment(connection, caller, plans, rules, now))
     rows = [row(plan, targets, organization, now, rules) for plan in plans]
@@ -95,7 +100,7 @@ async def _carry_out(
     if stored:
         await writes.put(connection, stored)
         await _memberships(connection, plans, targets)
-        await _grants(connection, plans, now)
+        await recompile_touched(connection, caller, plans, rules, now)
     written = [_written(plan, each) for plan, each in zip(plans, rows, strict=True)]
     if not stored or not rules.guards:
         return written
@@ -208,19 +213,6 @@ async def _memberships(
                 (plan.rid, member, belongs, within, each.deny_only, each.valid_from, each.valid_to)
             )
     await writes.put_memberships(connection, [p.rid for p in changed], rows)
-
-
-async def _grants(connection: WriteConnection, plans: Sequence[Plan], now: datetime) -> None:
-    touched: set[int] = set()
-    for plan in plans:
-        if plan.unchanged:
-            continue
-        if plan.operation.type == "Patient" and plan.current is None:
-            touched.add(plan.rid)
-        if plan.operation.type == "Consent":
-            touched.update(plan.subjects)
-    for patient in sorted(touched):
-        await recompile(connection, patient, now)
 
 
 def _written(plan: Plan, stored: writes.Row | None) -> Written:

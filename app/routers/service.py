@@ -109,6 +109,7 @@ class Service:
                     claims.identity,
                     purpose=claims.purpose_bit,
                     emergency=claims.emergency_reason is not None,
+                    privacy_officer=claims.privacy_officer,
                 )
                 if len(self.callers) > 10_000:
                     self.callers.clear()

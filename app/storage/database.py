@@ -36,7 +36,8 @@ class Caller:
 
     closure, deny_closure: identities for permits, and widened for denies. purpose: one bit.
     organization: the caller's custodianship, None for a survivor's own app.
-    epoch: the directory epoch at which the closures were computed.
+    epoch: the directory epoch at which the closures were computed. privacy_officer: the token says so.
+    person: the Patient or RelatedPerson whose own app asks, None for an organization's client.
     """
 
     closure: tuple[int, ...]
@@ -44,6 +45,8 @@ class Caller:
     purpose: int
     organization: int | None
     epoch: int
+    privacy_officer: bool = False
+    person: int | None = None
 
     def parameters(self, action: Action = Action.READ) -> tuple[Any, ...]:
         """The first statement parameters, $1 to $6."""

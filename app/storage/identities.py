@@ -40,11 +40,17 @@ class Identity:
 
 
 async def resolve_caller(
-    pool: asyncpg.Pool | WriteConnection, identity: Identity, *, purpose: int, emergency: bool
+    pool: asyncpg.Pool | WriteConnection,
+    identity: Identity,
+    *,
+    purpose: int,
+    emergency: bool,
+    privacy_officer: bool = False,
 ) -> Caller:
     """The caller with its closures computed now.
 
-    A survivor's own app (patient set) is that patient only: its organization lends it nothing.
+    A survivor's own app (patient set) is that patient only: its organization lends it nothing. So is
+    the app of a relative who acts for a survivor, where `patient` is a RelatedPerson's rid.
     """
     if identity.patient is not None:
         rids = [identity.patient]
@@ -52,6 +58,7 @@ async def resolve_caller(
     else:
         rids = [r for r in (identity.organization, identity.practitioner) if r is not None]
         organization = identity.organization
+    await pool.execute("SELECT tl.advance_directory()")
     (row,) = await pool.fetch(_CLOSURE, rids, organization)
     return Caller(
         closure=base_closure(
@@ -61,4 +68,6 @@ async def resolve_caller(
         purpose=purpose,
         organization=organization,
         epoch=row["epoch"],
+        privacy_officer=privacy_officer,
+        person=identity.patient,
     )

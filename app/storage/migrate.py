@@ -18,7 +18,7 @@ from alembic import command
 from alembic.config import Config
 from psycopg import sql
 
-from app.consent import labels
+from app.consent import labelling, labels
 from app.fhir_mappings import registry
 from app.storage import predicate
 
@@ -38,8 +38,14 @@ _KEPT: Final = (
     "written_now",
     "put_index",
     "propagate",
+    "may_compile",
     "consents_of",
     "tasks_of",
+    "ceilings",
+    "survivors",
+    "put_authority",
+    "begin_write",
+    "advance_directory",
     "put_grants",
     "put_memberships",
     "occupied",
@@ -53,9 +59,8 @@ def _policies() -> dict[str, str]:
     present = "(SELECT true FROM tl.resource r WHERE r.rid = {}.{} LIMIT 1)"
     rules = {table: predicate.for_policy(table) for table in CONSENTED}
     # A version is judged by its own labels and by the present ones.
-    rules["resource_history"] = (
-        f"{predicate.for_policy('resource_history')} AND {present.format('resource_history', 'rid')}"
-    )
+    version = predicate.for_policy("resource_history", version=True)
+    rules["resource_history"] = f"{version} AND {present.format('resource_history', 'rid')}"
     rules["link"] = present.format("link", "source")
     rules["consent_grant"] = f"grantee = ANY ({caller.closure})"
     # The directory's memberships make the closure itself, before a caller is known.
@@ -68,7 +73,21 @@ def routine_text(service_role: str) -> str:
     functions = (resources.files("app.storage") / "sql" / "routines.sql").read_text()
     correct = predicate.CallerSql(**{**vars_of(predicate.SETTINGS), "action": "2"})
     functions = functions.replace("{correctable}", predicate.visible("x", correct))
-    functions = functions.replace("{sensitivity_mask}", str(labels.ALL_SENSITIVITY))
+    for name, value in {
+        "climbing": labelling.CLIMBING,
+        "sensitivity_mask": labels.ALL_SENSITIVITY,
+        "restricting": labelling.RESTRICTING,
+        "restricted": labels.CONFIDENTIALITY["R"],
+        "confidentiality": labels.ALL_CONFIDENTIALITY,
+        "unstated": labels.NO_CONFIDENTIALITY,
+        "closed": labels.CLOSED,
+        "programs": labels.PART2 | labels.VICTIM,
+    }.items():
+        functions = functions.replace("{" + name + "}", str(value))
+    definitional = ",".join(
+        str(registry.type_code(name)) for name in sorted(labelling.DEFINITIONAL)
+    )
+    functions = functions.replace("{definitional}", definitional)
     statements = [functions]
     for table, rule in _policies().items():
         statements.append(
@@ -90,6 +109,7 @@ GRANT USAGE ON SEQUENCE tl.rid TO {service_role};
 GRANT SELECT ON tl.resource_type, tl.directory_epoch TO {service_role}, {KEEPER};
 GRANT SELECT ON tl.routine TO {service_role};
 GRANT UPDATE ON tl.directory_epoch TO {KEEPER};
+GRANT SELECT, INSERT, UPDATE, DELETE ON tl.consent_authority TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE ON tl.client, tl.signing_key, tl.server_secret TO {service_role};
 GRANT SELECT, INSERT, DELETE ON tl.used_assertion TO {service_role};
 GRANT INSERT ON tl.audit_event TO {service_role};

@@ -60,7 +60,8 @@ ENTER: Final = (
 )
 
 
-def _granted(row: str, patient: str, caller: CallerSql) -> str:
+def _granted(row: str, patient: str, caller: CallerSql, *, version: bool) -> str:
+    own = f"{row}.codes, {row}.refs, {row}.authors" if version else "NULL, NULL, NULL"
     return f"""(
   SELECT true FROM tl.consent_grant g
   WHERE g.patient = {patient}
@@ -81,27 +82,33 @@ def _granted(row: str, patient: str, caller: CallerSql) -> str:
     AND (g.residual IS NULL
          OR tl.residual(g.residual, {row}.rid, {row}.type, {row}.labels, {row}.custodian,
                         {row}.clinical_from, {row}.clinical_to, {caller.closure},
-                        {caller.deny_closure}, {caller.purpose}, {caller.action}))
+                        {caller.deny_closure}, {caller.purpose}, {caller.action}, {own}))
   LIMIT 1)"""
 
 
-def visible(row: str, caller: CallerSql) -> str:
-    """The predicate over table alias `row`; SQL text whose value is true, false or null (false)."""
+def visible(row: str, caller: CallerSql, *, version: bool = False) -> str:
+    """The predicate over table alias `row`; SQL text whose value is true, false or null (false).
+
+    version: the row is a superseded version, which carries its own codes and references.
+    """
+    # An open directory entry is read by everybody and corrected by its custodian alone (an organization
+    # by itself too): who could correct a role or a group could make himself a member of it.
     return f"""(CASE WHEN {row}.patient IS NULL
-  THEN {row}.open OR {row}.custodian = {caller.organization}
-  ELSE {_granted(row, f"{row}.patient", caller)}
+  THEN ({row}.open AND {caller.action} = 1)
+    OR {caller.organization} IN ({row}.custodian, {row}.rid)
+  ELSE {_granted(row, f"{row}.patient", caller, version=version)}
    AND ({row}.co_subjects IS NULL OR (
-     SELECT bool_and(coalesce({_granted(row, "other.subject", caller)}, false))
+     SELECT bool_and(coalesce({_granted(row, "other.subject", caller, version=version)}, false))
      FROM unnest({row}.co_subjects) AS other(subject)))
 END)"""
 
 
-def for_query(row: str) -> str:
+def for_query(row: str, *, version: bool = False) -> str:
     """The predicate with the caller in statement parameters $1 to $5."""
-    return visible(row, PARAMETERS)
+    return visible(row, PARAMETERS, version=version)
 
 
-def for_policy(row: str) -> str:
+def for_policy(row: str, *, version: bool = False) -> str:
     """The predicate with the caller in settings; no caller set means no row."""
     # A directory row is open to every caller, but to nobody where no caller is set at all.
-    return f"({SETTINGS.closure} IS NOT NULL AND {visible(row, SETTINGS)})"
+    return f"({SETTINGS.closure} IS NOT NULL AND {visible(row, SETTINGS, version=version)})"

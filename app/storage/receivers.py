@@ -106,3 +106,15 @@ async def custodians(connection: WriteConnection, rids: Sequence[int]) -> dict[i
         "SELECT rid, custodian FROM tl.resource WHERE rid = ANY ($1::bigint[])", list(rids)
     )
     return {row["rid"]: row["custodian"] for row in rows}
+
+
+async def reference_of(connection: WriteConnection, rid: int) -> str:
+    """Reference ("Type/id") to a row that the one who has entered may see; LookupError where there is none."""
+    row = await connection.fetchrow(
+        "SELECT n.name, r.id FROM tl.resource r JOIN tl.resource_type n ON n.code = r.type "
+        "WHERE r.rid = $1",
+        rid,
+    )
+    if row is None:
+        raise LookupError("no such row")
+    return f"{row['name']}/{row['id']}"

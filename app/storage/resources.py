@@ -38,7 +38,7 @@ _READ = (
 )
 _HISTORY = (
     f"SELECT {_COLUMNS} FROM tl.resource_history x JOIN tl.resource r ON r.rid = x.rid "
-    f"WHERE r.type = $7::smallint AND r.id = $8::text AND {predicate.for_query('x')} "
+    f"WHERE r.type = $7::smallint AND r.id = $8::text AND {predicate.for_query('x', version=True)} "
     f"AND {predicate.for_query('r')}"
 )
 _VREAD = f"{_READ} AND x.version = $9::integer UNION ALL {_HISTORY} AND x.version = $9::integer"
@@ -168,6 +168,24 @@ async def visible_targets(
         )
         for row in rows
     }
+
+
+async def canonical_targets(
+    connection: WriteConnection, caller: Caller, type_code: int, keys: list[int]
+) -> list[tuple[int, str, Target]]:
+    """Resources by canonical address that this caller may see: (uri key, id, target) each."""
+    rows = await connection.fetch(
+        "SELECT k.hash, x.id, x.rid, x.patient, x.co_subjects, x.labels FROM tl.index_token k "
+        "JOIN tl.resource x ON x.rid = k.rid AND NOT x.deleted AND x.type = $7::smallint "
+        f"WHERE $6::bigint IS NOT NULL AND k.hash = ANY ($8::bigint[]) AND {predicate.for_query('k')} "
+        f"AND {predicate.for_query('x')} ORDER BY x.rid",
+        *caller.parameters(),
+        type_code,
+        keys,
+    )
+    return [
+        (row["hash"], row["id"], Target(row["rid"], _subjects(row), row["labels"])) for row in rows
+    ]
 
 
 async def directory_rid(database: Database, type_code: int, id_: str) -> int | None:

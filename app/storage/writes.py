@@ -41,6 +41,22 @@ class Row:
     """(target rid, parameter hash or 0, climbs, author)"""
 
 
+async def begin(
+    connection: WriteConnection,
+    written: Sequence[tuple[int, str]],
+    referenced: Sequence[tuple[int, str]],
+) -> int:
+    """Lock what is written and what it refers to; the program bits of the writer's organization.
+
+    Both as (type code, logical id), known here or not: waiting for a lock tells nothing.
+    """
+    wanted = [(*key, True) for key in written] + [(*key, False) for key in referenced]
+    program: int = await connection.fetchval(
+        "SELECT tl.begin_write($1::smallint[], $2::text[], $3::boolean[])", *_columns(wanted, 3)
+    )
+    return program
+
+
 async def reserve(connection: WriteConnection, count: int) -> list[int]:
     """New rids."""
     rows = await connection.fetch(
@@ -106,6 +122,7 @@ class ConsentRow:
     rid: int
     recorder: int
     patient_custodian: int
+    officer: bool
     content: bytes
     references: dict[str, int]
 
@@ -122,11 +139,33 @@ async def consents_of(
             row["rid"],
             row["recorder"],
             row["patient_custodian"],
+            row["officer"],
             row["content"],
             json.loads(row["refs"]),
         )
         for row in rows
     ]
+
+
+async def ceilings(
+    connection: WriteConnection, consent_type: int
+) -> list[tuple[bytes, dict[str, int]]]:
+    """The policies for all survivors: content, and rids by literal reference."""
+    rows = await connection.fetch("SELECT * FROM tl.ceilings($1)", consent_type)
+    return [(row["content"], json.loads(row["refs"])) for row in rows]
+
+
+async def survivors(connection: WriteConnection, patient_type: int) -> list[int]:
+    """Every survivor; none but in a transaction that has just written a policy for all of them."""
+    rows = await connection.fetch("SELECT * FROM tl.survivors($1)", patient_type)
+    return [row[0] for row in rows]
+
+
+async def put_authority(
+    connection: WriteConnection, consents: Sequence[int], *, officer: bool
+) -> None:
+    """Note whether a privacy officer recorded these Consents, just written."""
+    await connection.execute("SELECT tl.put_authority($1, $2)", list(consents), officer)
 
 
 def _grant_json(patient: int, grant: Grant) -> dict[str, Any]:

@@ -41,6 +41,10 @@ CREATE TABLE tl.resource_history (
   labels bigint NOT NULL,
   clinical_from timestamptz,
   clinical_to timestamptz,
+  -- What the version itself carried, because consent judges it by that and by what stands now.
+  codes bigint[] NOT NULL,
+  refs bigint[] NOT NULL,
+  authors bigint[] NOT NULL,
   content bytea NOT NULL,
   CONSTRAINT resource_history_pkey PRIMARY KEY (rid, version)
 );
@@ -133,6 +137,13 @@ CREATE TABLE tl.consent_grant (
 CREATE INDEX consent_grant_patient ON tl.consent_grant (patient, grantee);
 CREATE INDEX consent_grant_grantee ON tl.consent_grant (grantee, patient);
 
+-- Consents that a privacy officer recorded: they release the whole record, and where they name no patient
+-- they are policies that hold for every survivor.
+CREATE TABLE tl.consent_authority (
+  consent bigint PRIMARY KEY,
+  officer boolean NOT NULL
+);
+
 -- Who belongs to whom: PractitionerRole, Group, CareTeam members and Organization.partOf.
 -- widens: 'permit' counts for permits and denies, 'deny' (partOf) for denies only.
 CREATE TABLE tl.membership (
@@ -147,10 +158,12 @@ CREATE TABLE tl.membership (
 CREATE INDEX membership_member ON tl.membership (member);
 CREATE INDEX membership_source ON tl.membership (source);
 
--- Bumped when membership changes, so that no cached identity closure outlives it.
+-- Bumped when membership changes, so that no cached identity closure outlives it; next_change is when a
+-- period of a membership begins or ends next, from which moment no closure of this epoch holds any more.
 CREATE TABLE tl.directory_epoch (
   singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-  epoch bigint NOT NULL
+  epoch bigint NOT NULL,
+  next_change timestamptz NOT NULL DEFAULT 'infinity'
 );
 INSERT INTO tl.directory_epoch (epoch) VALUES (1);
 

@@ -114,6 +114,11 @@ def place(root: Json) -> list[Node]:
     return nodes
 
 
+def chain(node: Node) -> list[Node]:
+    """The node and all that it stands in, the outermost first."""
+    return [*(chain(node.around) if node.around else []), node]
+
+
 def meaning(coding: Coded) -> str | None:
     """The one label a coding means; None where it is no label that can be told from others."""
     system, code = coding
@@ -178,9 +183,25 @@ class Judge:
             and given.releases in {None, thing.custodian}
         )
 
+    @property
+    def shut_out(self) -> set[str]:
+        """Relatives whom a counting deny names: they cannot consent."""
+        return {
+            a["reference"]["reference"]
+            for given in self.given
+            if _active(given.resource) and given.resource.get("provision")
+            for node in place(given.resource["provision"])
+            if node.type == "deny"
+            for a in node.raw.get("actor", ())
+            if a["reference"].get("reference", "").split("/")[0] in {"Patient", "RelatedPerson"}
+            and a["reference"]["reference"] in self.known - {self.patient}
+        }
+
     def enforceable(self, consent: Json) -> bool:
         """The rules of "A Consent is in force when", as far as time is not among them."""
         root = consent.get("provision")
+        if any(p.get("reference") in self.shut_out for p in consent.get("performer", ())):
+            return False
         if not root or not consent.get("patient", {}).get("reference"):
             return False
         if any(v["verified"] is False for v in consent.get("verification", ())):
@@ -267,7 +288,67 @@ class Ask:
 
     def permitted(self, consent: Json) -> bool:
         """Whether a provision with nothing around says permit."""
-        return any(self.result(n) == "permit" for n in place(consent["provision"]) if not n.around)
+        nodes = place(consent["provision"])
+        if not any(self.result(n) == "permit" for n in nodes if not n.around):
+            return False
+        permits = [n for n in nodes if n.type == "permit"]
+        return any(
+            self._lawful(node, permits)
+            for node in permits
+            if all(self.match(each, trusted=True) for each in chain(node))
+        )
+
+    def _lawful(self, node: Node, permits: list[Node]) -> bool:
+        """ "What the law asks" of a permit, for what the resource is labelled with."""
+        if self.action == "correct" and self.thing.type == "Consent":
+            return False
+        on_the_way = [each for each in chain(node) if each.type == "permit"]
+        if "PSYTHPN" in self.concrete and not all(
+            any(c["code"] == "PSYTHPN" for c in n.raw.get("securityLabel", ())) for n in permits
+        ):
+            return False
+        named = any("actor" in n.raw for n in on_the_way)
+        listed = [{c["code"] for c in n.raw["purpose"]} for n in on_the_way if "purpose" in n.raw]
+        ends = any("end" in period for n in on_the_way for period in n.periods)
+        complete = named and bool(listed)
+        if "victim-service" in self.marks and not (complete and ends):
+            return False
+        if "42CFRPart2" in self.marks:
+            shared = set.intersection(*listed) if listed else set()
+            routine = listed and all(
+                any(is_a(code, top, PURPOSES) for top in ("TREAT", "HPAYMT", "HOPERAT"))
+                for code in shared
+            )
+            if not complete or not (ends or routine):
+                return False
+            legal_only = all(
+                n.raw.get("purpose") and all(c["code"] == "HLEGAL" for c in n.raw["purpose"])
+                for n in permits
+            )
+            if self.caller.purpose == "HLEGAL" and not legal_only:
+                return False
+        return "NOPAT" not in self.marks or self._not_family(on_the_way)
+
+    def _not_family(self, on_the_way: list[Node]) -> bool:
+        """Whether one who is neither the patient nor a relative is permitted."""
+        naming = [n.raw["actor"] for n in on_the_way if "actor" in n.raw]
+        if not naming:
+            return self.judge.patient not in self.caller.identities | self.caller.wider
+        relatives = {
+            a["reference"]["reference"]
+            for actors in naming
+            for a in actors
+            if a["reference"].get("reference", "").startswith(("Patient/", "RelatedPerson/"))
+        }
+        for actor in naming[-1]:
+            who = actor["reference"].get("reference", "")
+            if who not in self.caller.identities or who in relatives:
+                continue
+            if who.split("/")[0] in NAMING or self.judge.patient not in (
+                self.caller.identities | self.caller.wider
+            ):
+                return True
+        return False
 
     def result(self, node: Node) -> str | None:
         """None where it does not match; else the deepest match decides, deny among siblings."""

@@ -36,10 +36,20 @@ ACTORS = [
     PATIENT,
 ]
 GHOST = "Organization/ghost"
-THINGS = ["Observation/one", "Condition/two", "DocumentReference/three"]
+THINGS = ["Observation/one", "Condition/two", "DocumentReference/three", "Consent/five"]
 AUTHORS = ["Practitioner/lee", "Organization/shelter"]
 KNOWN = frozenset({*ACTORS, *THINGS, "Task/four"})
-PURPOSES = ["TREAT", "ETREAT", "BTG", "COC", "HRESCH", "CLINTRCH", "HOPERAT", "PurposeOfUse"]
+PURPOSES = [
+    "TREAT",
+    "ETREAT",
+    "BTG",
+    "COC",
+    "HRESCH",
+    "CLINTRCH",
+    "HOPERAT",
+    "HLEGAL",
+    "PurposeOfUse",
+]
 CODES = [("http://loinc.org", "44249-1"), ("http://hl7.org/fhir/sid/icd-10-cm", "F32.1"), ("", "x")]
 PROFILES = ["https://throughline.example/fhir/StructureDefinition/safety-plan", "urn:oid:1.2.3"]
 DATES = [
@@ -163,6 +173,10 @@ def consents(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.integers(0, 9)) == 0:
         rule = draw(st.sampled_from(["OPTIN", "OPTINR", "OPTOUT", "OPTOUTE"]))
         consent["policyRule"] = {"coding": [coding((ACT_CODE, rule))]}
+    if draw(st.integers(0, 3)) == 0:
+        consent["performer"] = [
+            {"reference": draw(st.sampled_from([PATIENT, "RelatedPerson/uncle"]))}
+        ]
     if draw(st.integers(0, 29)) == 0:
         consent["verification"] = [{"verified": False}]
     return consent

@@ -1,6 +1,6 @@
 """Random consents, callers and resources: the compiled grants agree with the independent judge.
 
-The number of examples is set by TL_FUZZ_EXAMPLES (default 300); each example asks QUESTIONS
+The number of examples is set by TL_FUZZ_EXAMPLES (default 2000); each example asks QUESTIONS
 questions.
 """
 
@@ -41,8 +41,8 @@ from tests.consent.situations import (
 )
 from tests.consent.terms import TERMS, TYPES, rid_of
 
-EXAMPLES = int(os.environ.get("TL_FUZZ_EXAMPLES", "300"))
-QUESTIONS = 40
+EXAMPLES = int(os.environ.get("TL_FUZZ_EXAMPLES", "2000"))
+QUESTIONS = 16
 
 
 def caller_facts(caller: Caller) -> CallerFacts:

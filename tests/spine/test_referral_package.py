@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.spine.conftest import AGENCIES, World, actor, consent, new_patient, observation
+from tests.spine.conftest import (
+    ACT_REASON,
+    AGENCIES,
+    World,
+    actor,
+    consent,
+    new_patient,
+    observation,
+)
 
 RIVER, HARBOR, SHELTER, LEGAL = AGENCIES
 PROGRAM = "https://throughline.example/fhir/CodeSystem/program"
@@ -31,6 +39,8 @@ async def refer(world: World, patient: str) -> dict[str, str]:
         patient,
         type="permit",
         actor=actor(SHELTER),
+        purpose=[{"system": ACT_REASON, "code": "TREAT"}],
+        period={"end": "2999-12-31"},
         **{
             "class": [
                 {"system": TYPES, "code": c} for c in ("Patient", "ServiceRequest", "Consent")
@@ -40,6 +50,7 @@ async def refer(world: World, patient: str) -> dict[str, str]:
             {
                 "type": "permit",
                 "actor": actor(SHELTER),
+                "purpose": [{"system": ACT_REASON, "code": "TREAT"}],
                 "action": [
                     {"coding": [{"system": ACTION, "code": "access"}]},
                     {"coding": [{"system": ACTION, "code": "correct"}]},

@@ -11,14 +11,16 @@ BEGIN
           set_config('tl.organization', coalesce(organization::text, ''), true),
           set_config('tl.action', action::text, true);
   -- A closure computed before the last change of memberships must not be used.
-  RETURN epoch = (SELECT e.epoch FROM tl.directory_epoch e);
+  -- Nor one in which somebody's period of membership has begun or ended since.
+  RETURN (SELECT enter.epoch = e.epoch AND statement_timestamp() < e.next_change FROM tl.directory_epoch e);
 END $$;
 
--- One literal of a residual (app/consent/residual.py): exact, for what no column can carry.
+-- The clauses of a residual (app/consent/residual.py): exact, for what no column can carry.
+-- row_codes, row_refs, row_authors: what a superseded version carried; null for what stands now.
 CREATE OR REPLACE FUNCTION tl.residual(
   clauses jsonb, row_rid bigint, row_type smallint, row_labels bigint, row_custodian bigint,
   clinical_from timestamptz, clinical_to timestamptz, closure bigint[], deny_closure bigint[],
-  purpose bigint, action integer
+  purpose bigint, action integer, row_codes bigint[], row_refs bigint[], row_authors bigint[]
 ) RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
 DECLARE
   clause jsonb; literal jsonb; args bigint[]; operator text; verdict boolean; satisfied boolean;
@@ -43,14 +45,15 @@ BEGIN
         WHEN 'types' THEN row_type = ANY (args)
         WHEN 'labels' THEN row_labels & args[1] <> 0
         WHEN 'inside' THEN coalesce(clinical_from >= low AND clinical_to <= high, false)
-        WHEN 'codes' THEN EXISTS (SELECT FROM resource r WHERE r.rid = row_rid AND r.codes && args)
+        WHEN 'codes' THEN CASE WHEN row_codes IS NOT NULL THEN row_codes && args
+          ELSE EXISTS (SELECT FROM resource r WHERE r.rid = row_rid AND r.codes && args) END
         WHEN 'instance' THEN row_rid = ANY (args)
         WHEN 'related' THEN row_rid = ANY (args)
           OR EXISTS (SELECT FROM link l WHERE l.target = row_rid AND l.parameter = 0 AND l.source = ANY (args))
-        WHEN 'dependents' THEN row_rid = ANY (args)
-          OR EXISTS (SELECT FROM link l WHERE l.source = row_rid AND l.parameter = 0 AND l.target = ANY (args))
-        WHEN 'author' THEN EXISTS (
-          SELECT FROM link l WHERE l.source = row_rid AND l.author AND l.target = ANY (args))
+        WHEN 'dependents' THEN row_rid = ANY (args) OR CASE WHEN row_refs IS NOT NULL THEN row_refs && args
+          ELSE EXISTS (SELECT FROM link l WHERE l.source = row_rid AND l.parameter = 0 AND l.target = ANY (args)) END
+        WHEN 'author' THEN CASE WHEN row_authors IS NOT NULL THEN row_authors && args
+          ELSE EXISTS (SELECT FROM link l WHERE l.source = row_rid AND l.author AND l.target = ANY (args)) END
         WHEN 'action' THEN action & args[1] <> 0
         ELSE NULL
       END;
@@ -91,7 +94,10 @@ BEGIN
   END IF;
   INSERT INTO resource_history
     SELECT x.rid, x.type, x.version, x.last_updated, x.deleted, x.open, x.patient, x.co_subjects, x.custodian,
-           x.labels, x.clinical_from, x.clinical_to, x.content
+           x.labels, x.clinical_from, x.clinical_to, x.codes,
+           array(SELECT DISTINCT l.target FROM link l WHERE l.source = x.rid AND l.parameter = 0),
+           array(SELECT DISTINCT l.target FROM link l WHERE l.source = x.rid AND l.author),
+           x.content
     FROM resource x WHERE x.rid = ANY (rids);
   INSERT INTO resource AS r
     SELECT u.rid, u.type, u.id, u.version, u.stamp, u.gone, u.open, u.patient, u.other::bigint[], u.custodian,
@@ -149,27 +155,51 @@ BEGIN
     WHERE u.source = ANY (rids);
 END $$;
 
+-- A label mask with its highest confidentiality bit alone (app/consent/labels.py, one_confidentiality).
+CREATE OR REPLACE FUNCTION tl.one_confidentiality(mask bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+  SELECT (mask & ~{confidentiality}::bigint) | CASE
+    WHEN mask & 64 <> 0 THEN 64 WHEN mask & 32 <> 0 THEN 32 WHEN mask & 16 <> 0 THEN 16
+    WHEN mask & 8 <> 0 THEN 8 WHEN mask & 4 <> 0 THEN 4 WHEN mask & 2 <> 0 THEN 2 ELSE {unstated} END
+$$;
+
+-- Labels of a row of a type, with those that climb into it (app/consent/labelling.py, computed_labels).
+CREATE OR REPLACE FUNCTION tl.climbed(row_type smallint, own bigint, gained bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE AS $$
+  SELECT tl.one_confidentiality(CASE
+    WHEN row_type = ANY ('{{definitional}}'::smallint[]) THEN own | (gained & {sensitivity_mask})
+    ELSE own | (gained & {climbing})
+      | CASE WHEN gained & {restricting} <> 0 THEN {restricted} ELSE 0 END END)
+$$;
+
 -- When a row's data subjects or labels changed, whatever references it follows, so that no row is less
 -- protected than what it speaks of. Monotone: subjects and climbing labels are added here, never taken away.
+-- Each row that follows is locked as its own writer would lock it, so that whoever is just writing a reference
+-- to it is waited for, and is then found.
 CREATE OR REPLACE FUNCTION tl.propagate(changed bigint[]) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
 DECLARE frontier bigint[] := changed; total integer := 0;
 BEGIN
   LOOP
+    PERFORM pg_advisory_xact_lock(k.key) FROM (
+      SELECT DISTINCT hashtextextended(s.id, s.type::bigint) AS key
+      FROM link l JOIN resource s ON s.rid = l.source
+      WHERE l.parameter = 0 AND l.target = ANY (frontier) ORDER BY 1 OFFSET 0) AS k;
     WITH gained AS (
       SELECT s.rid,
-             array(SELECT DISTINCT v FROM unnest(array_agg(t.patient) || s.patient || coalesce(s.co_subjects, '{}')) v
+             array(SELECT DISTINCT v FROM unnest(array_agg(t.patient) || s.patient || coalesce(s.co_subjects, '{}')
+                     || (SELECT array_agg(o) FROM resource t2, unnest(t2.co_subjects) o
+                         WHERE t2.rid = ANY (array_agg(t.rid)))) v
                    WHERE v IS NOT NULL ORDER BY v) AS subjects,
-             s.labels | bit_or(CASE WHEN l.climbs THEN t.labels & {sensitivity_mask} ELSE 0 END) AS labels
+             climbed(s.type, s.labels, bit_or(CASE WHEN l.climbs THEN t.labels ELSE 0 END)) AS labels
       FROM link l JOIN resource s ON s.rid = l.source JOIN resource t ON t.rid = l.target
-      WHERE l.parameter = 0 AND l.target = ANY (frontier) AND t.patient IS NOT NULL AND NOT s.deleted
+      WHERE l.parameter = 0 AND l.target = ANY (frontier) AND (t.patient IS NOT NULL OR l.climbs)
       GROUP BY s.rid
     ), moved AS (
       UPDATE resource r SET
         patient = CASE WHEN r.patient = ANY (g.subjects) THEN r.patient ELSE g.subjects[1] END,
         co_subjects = NULLIF(array(SELECT v FROM unnest(g.subjects) v
           WHERE v <> CASE WHEN r.patient = ANY (g.subjects) THEN r.patient ELSE g.subjects[1] END), '{}'),
-        labels = g.labels, open = false
+        labels = g.labels, open = r.open AND cardinality(g.subjects) = 0 AND g.labels & {closed} = 0
       FROM gained g WHERE g.rid = r.rid
         AND (g.labels <> r.labels OR cardinality(g.subjects) <>
              (r.patient IS NOT NULL)::int + coalesce(cardinality(r.co_subjects), 0))
@@ -187,24 +217,51 @@ BEGIN
   RETURN total;
 END $$;
 
--- The Consents about a survivor, for compiling. Opens only inside a transaction that has just written a row
--- about that survivor, so that it is no way to read.
+-- Lock what is written (exclusively) and what it will refer to (shared), in one order for all writers, so that
+-- no label and no data subject changes between being read and being relied on. Returns the program bits of the
+-- writer's organization: whatever a 42 CFR Part 2 program or a victim-service provider writes is marked so.
+CREATE OR REPLACE FUNCTION tl.begin_write(lock_types smallint[], lock_ids text[], exclusive boolean[])
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+DECLARE each record;
+BEGIN
+  FOR each IN
+    SELECT hashtextextended(u.id, u.type::bigint) AS key, bool_or(u.exclusive) AS exclusive
+    FROM unnest(lock_types, lock_ids, exclusive) AS u(type, id, exclusive) GROUP BY 1 ORDER BY 1
+  LOOP
+    IF each.exclusive THEN PERFORM pg_advisory_xact_lock(each.key);
+    ELSE PERFORM pg_advisory_xact_lock_shared(each.key); END IF;
+  END LOOP;
+  RETURN coalesce((SELECT r.labels & {programs} FROM resource r WHERE r.rid = tl.writer()), 0);
+END $$;
+
+-- True inside a transaction that has just written a row about the survivor, or a policy for all survivors:
+-- what compiling asks first, so that it is no way to read.
+CREATE OR REPLACE FUNCTION tl.may_compile(survivor bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM resource r WHERE (r.patient = survivor OR survivor = ANY (r.co_subjects))
+                   AND r.xmin = pg_current_xact_id()::xid)
+      OR EXISTS (SELECT FROM consent_authority a JOIN resource r ON r.rid = a.consent
+                 WHERE a.officer AND r.patient IS NULL AND r.xmin = pg_current_xact_id()::xid)
+$$;
+
+-- The Consents about a survivor, for compiling. Two writers of one survivor's Consents wait for each other here,
+-- or the later commit would put back what the earlier one has taken away.
 CREATE OR REPLACE FUNCTION tl.consents_of(survivor bigint, consent_type smallint, consent_patient bigint)
-RETURNS TABLE (rid bigint, recorder bigint, patient_custodian bigint, content bytea, refs jsonb)
+RETURNS TABLE (rid bigint, recorder bigint, patient_custodian bigint, officer boolean, content bytea, refs jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
 BEGIN
-  IF NOT EXISTS (
-    SELECT FROM resource r WHERE (r.patient = survivor OR survivor = ANY (r.co_subjects))
-      AND r.xmin = pg_current_xact_id()::xid
-  ) THEN
+  IF NOT may_compile(survivor) THEN
     RAISE EXCEPTION 'nothing was written about this survivor' USING ERRCODE = 'insufficient_privilege';
   END IF;
+  PERFORM pg_advisory_xact_lock(hashtextextended('grants', survivor));
+  -- A deny of an organization holds when its directory entry is deleted: its clients are still there.
   RETURN QUERY
-    SELECT c.rid, c.custodian, p.custodian, c.content,
+    SELECT c.rid, c.custodian, p.custodian, coalesce(a.officer, false), c.content,
       (SELECT coalesce(jsonb_object_agg(n.name || '/' || t.id, t.rid), '{}')
-       FROM link k JOIN resource t ON t.rid = k.target AND NOT t.deleted JOIN resource_type n ON n.code = t.type
+       FROM link k JOIN resource t ON t.rid = k.target JOIN resource_type n ON n.code = t.type
        WHERE k.source = c.rid AND k.parameter = 0)
     FROM link l JOIN resource c ON c.rid = l.source JOIN resource p ON p.rid = survivor
+    LEFT JOIN consent_authority a ON a.consent = c.rid
     WHERE l.target = survivor AND l.parameter = consent_patient AND c.type = consent_type AND NOT c.deleted
     ORDER BY c.rid;
 END $$;
@@ -226,13 +283,39 @@ BEGIN
     WHERE t.patient = survivor AND t.type = task_type AND NOT t.deleted ORDER BY t.rid;
 END $$;
 
+-- The policies for all survivors: Consents of a privacy officer that name no patient. No survivor's data.
+CREATE OR REPLACE FUNCTION tl.ceilings(consent_type smallint)
+RETURNS TABLE (content bytea, refs jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+  SELECT c.content,
+    (SELECT coalesce(jsonb_object_agg(n.name || '/' || t.id, t.rid), '{}')
+     FROM link k JOIN resource t ON t.rid = k.target JOIN resource_type n ON n.code = t.type
+     WHERE k.source = c.rid AND k.parameter = 0)
+  FROM consent_authority a JOIN resource c ON c.rid = a.consent
+  WHERE a.officer AND c.type = consent_type AND c.patient IS NULL AND NOT c.deleted ORDER BY c.rid
+$$;
+
+-- Every survivor, for compiling after a policy has changed; nothing in any other transaction.
+CREATE OR REPLACE FUNCTION tl.survivors(patient_type smallint) RETURNS SETOF bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+  SELECT r.rid FROM resource r WHERE r.type = patient_type AND may_compile(0) ORDER BY r.rid
+$$;
+
+-- Who stands behind Consents written in this transaction.
+CREATE OR REPLACE FUNCTION tl.put_authority(consents bigint[], by_officer boolean) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM unnest(consents) AS n(rid) WHERE NOT written_now(n.rid)) THEN
+    RAISE EXCEPTION 'only Consents of this transaction' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  INSERT INTO consent_authority SELECT n, by_officer FROM unnest(consents) AS n
+    ON CONFLICT (consent) DO UPDATE SET officer = excluded.officer;
+END $$;
+
 CREATE OR REPLACE FUNCTION tl.put_grants(survivor bigint, grants jsonb)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
 BEGIN
-  IF NOT EXISTS (
-    SELECT FROM resource r WHERE (r.patient = survivor OR survivor = ANY (r.co_subjects))
-      AND r.xmin = pg_current_xact_id()::xid
-  ) THEN
+  IF NOT may_compile(survivor) THEN
     RAISE EXCEPTION 'nothing was written about this survivor' USING ERRCODE = 'insufficient_privilege';
   END IF;
   DELETE FROM consent_grant WHERE patient = survivor;
@@ -250,7 +333,19 @@ BEGIN
   DELETE FROM membership WHERE source = ANY (sources);
   INSERT INTO membership
     SELECT * FROM unnest(row_sources, members, belong, withins, deny_onlys, froms, tos);
-  UPDATE directory_epoch SET epoch = epoch + 1;
+  UPDATE directory_epoch SET epoch = epoch + 1, next_change = '-infinity';
+  PERFORM advance_directory();
+END $$;
+
+-- Move the epoch on where a period of membership has begun or ended, and note when the next one will.
+CREATE OR REPLACE FUNCTION tl.advance_directory() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM directory_epoch e WHERE e.next_change <= statement_timestamp()) THEN RETURN; END IF;
+  UPDATE directory_epoch SET epoch = epoch + 1, next_change = (
+    SELECT coalesce(min(edge), 'infinity')
+    FROM membership m, unnest(ARRAY[m.valid_from, m.valid_to]) AS edge WHERE edge > statement_timestamp())
+  WHERE next_change <= statement_timestamp();
 END $$;
 
 -- Which of these ids exist, hidden or not: for the writer of rows only, to allot versions. Tells nothing to
