@@ -16,6 +16,7 @@ from app.routers import (
     operations,
     system,
     terminology,
+    validation,
 )
 from app.routers import type as type_router
 from app.routers.service import Service
@@ -58,6 +59,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     application.include_router(bundle.router, prefix="/fhir")
     application.include_router(operations.router, prefix="/fhir")
     application.include_router(terminology.router, prefix="/fhir")
+    application.include_router(validation.router, prefix="/fhir")
     application.include_router(instance.router, prefix="/fhir")
     application.include_router(type_router.router, prefix="/fhir")
     application.include_router(conditional.router, prefix="/fhir")

@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     conditional_delete_limit: int = Field(default=1, ge=1)
     """Most resources that one conditional delete takes away; more matches are refused (412)."""
 
+    claimed_profiles: Literal["ignore", "known", "all"] = "ignore"
+    """Profiles claimed in `meta.profile` that a write must keep: `known` ones, or `all`, each known."""
+
     demo: bool = False
     """Whether demonstration data and clients are loaded; never set it where real records are."""
 

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.errors import IssueCode, fhir_error
+from app.errors import FhirError, IssueCode, fhir_error
+from app.fhir_mappings.validate import validate
 
 _OF_EVERY_REQUEST: Final = frozenset({"_format", "_pretty"})
 
@@ -42,6 +43,13 @@ class OperationInput:
         if value is not None and type(value) is not str:
             raise _wrong(name, "a text")
         return value
+
+    def texts(self, name: str) -> list[str]:
+        """All texts of a parameter that may repeat."""
+        values = self.values.get(name, [])
+        if not all(type(value) is str for value in values):
+            raise _wrong(name, "a text")
+        return values
 
     def number(self, name: str) -> int | None:
         """A single whole number from 0."""
@@ -88,6 +96,14 @@ def of_query(pairs: Iterable[tuple[str, str]]) -> OperationInput:
     return OperationInput(found)
 
 
+def of_whole(resource: dict[str, Any]) -> OperationInput:
+    """From Parameters, valid as a whole; FhirError with every fault otherwise."""
+    issues = validate(resource, expected_type="Parameters")
+    if issues:
+        raise FhirError(issues)
+    return of_parameters(resource)
+
+
 def of_parameters(resource: Mapping[str, Any]) -> OperationInput:
     """From a Parameters resource that `app.fhir_mappings.validate` accepts."""
     found: dict[str, list[Any]] = {}
@@ -95,6 +111,25 @@ def of_parameters(resource: Mapping[str, Any]) -> OperationInput:
         value = next((each[key] for key in each if key.startswith("value")), each.get("resource"))
         found.setdefault(each["name"], []).append(each.get("part") if value is None else value)
     return OperationInput(found)
+
+
+def of_sent(resource: Mapping[str, Any]) -> OperationInput:
+    """From a Parameters resource whose own faults are told first; FhirError (422) with all of them.
+
+    What stands in `resource` is judged by the operation itself, so its faults are not among them.
+    """
+    listed = resource.get("parameter", [])
+    bare = [
+        {k: v for k, v in each.items() if k != "resource"} | {"valueBoolean": True}
+        if type(each) is dict and "resource" in each
+        else each
+        for each in (listed if type(listed) is list else [])
+    ]
+    frame = {**resource, "parameter": bare} if type(listed) is list and listed else resource
+    issues = validate(dict(frame), expected_type="Parameters")
+    if issues:
+        raise FhirError(issues)
+    return of_parameters(resource)
 
 
 def _wrong(name: str, what: str) -> Exception:

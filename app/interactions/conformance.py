@@ -2,7 +2,8 @@
 
 They are directory resources: read through the same predicate as everything else, so that a value
 set which is its custodian's alone answers nobody else. What was parsed is kept by its content, never
-by its caller. Neighbours: `app.storage.canonical` finds, `app.fhir_mappings.terminology` answers.
+by its caller. Neighbours: `app.storage.canonical` finds; `app.fhir_mappings.terminology` and
+`app.fhir_mappings.profiles` answer.
 
 Pinned: hl7.org/fhir/R4/references.html#canonical.
 """
@@ -15,6 +16,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from app.fhir_mappings.json_text import MAX_DEPTH_LIMIT, parse
+from app.fhir_mappings.profiles.definitions import Definitions
+from app.fhir_mappings.profiles.elements import is_core_type
 from app.fhir_mappings.terminology.code_system import CodeSystem
 from app.fhir_mappings.terminology.terminology import Terminology
 from app.storage import canonical
@@ -76,6 +79,37 @@ async def terminology(
             break
     made = Terminology([*systems.values(), *given_systems], [*own, *sets.values()])
     return Loaded(made, list(dict.fromkeys(rids)))
+
+
+@dataclass(slots=True)
+class LoadedProfiles:
+    """What was found for some profiles. rids: for the audit row."""
+
+    definitions: Definitions
+    rids: list[int] = field(default_factory=list)
+
+
+async def profiles(database: Reader, caller: Caller, urls: Iterable[str]) -> LoadedProfiles:
+    """The named profiles, those that they build on, and the value sets that they bind to.
+
+    urls: canonical, with or without version. What is not found is simply not there.
+    """
+    named = list(urls)
+    sources: dict[int, dict[str, Any]] = {}
+    asked: set[str] = set()
+    value_sets: set[str] = set()
+    wanted = {_bare(url) for url in named if not is_core_type(url)}
+    for _ in range(_ROUNDS):
+        for found in await canonical.by_url(database, caller, "StructureDefinition", wanted):
+            sources[found.rid] = _resource(found.content)
+        asked |= wanted
+        more, value_sets = Definitions(sources.values()).missing(named)
+        wanted = more - asked
+        if not wanted:
+            break
+    loaded = await terminology(database, caller, value_sets=value_sets)
+    made = Definitions(sources.values(), loaded.terminology)
+    return LoadedProfiles(made, [*sources, *loaded.rids])
 
 
 def _asks(value_set: dict[str, Any]) -> tuple[set[str], set[str]]:

@@ -16,6 +16,8 @@ from starlette.responses import Response
 from app.care.guards import GUARDS
 from app.errors import FhirError, IssueCode, fhir_error
 from app.fhir_mappings import operation_outcome, registry
+from app.interactions.guards import Guard
+from app.interactions.validation import ProfileGuard
 from app.interactions.writing import WriteRules
 from app.routers.answer import fhir_response
 from app.routers.inner import inner_of
@@ -79,9 +81,15 @@ class Service:
         return WriteRules(
             (self.settings.fhir_base,),
             self.settings.update_as_create,
-            GUARDS,
+            self._guards,
             self.settings.conditional_delete_limit,
         )
+
+    @property
+    def _guards(self) -> tuple[Guard, ...]:
+        if self.settings.claimed_profiles == "ignore":
+            return GUARDS
+        return (*GUARDS, ProfileGuard(self.settings.claimed_profiles))
 
     def held(self, request: Request) -> Scopes:
         """The scopes of the request's token."""

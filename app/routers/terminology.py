@@ -17,14 +17,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import FhirError, IssueCode, fhir_error, not_found
+from app.errors import IssueCode, fhir_error, not_found
 from app.fhir_mappings import json_text, operation_input, registry
 from app.fhir_mappings.json_text import JsonObject
 from app.fhir_mappings.operation_input import OperationInput
 from app.fhir_mappings.terminology import operations
 from app.fhir_mappings.terminology.code_system import CodeSystem
 from app.fhir_mappings.terminology.operations import Asked, Expand
-from app.fhir_mappings.validate import validate
 from app.interactions import conformance
 from app.interactions.conformance import Loaded
 from app.routers.answer import fhir_response, read_resource
@@ -152,14 +151,16 @@ async def _perform(request: Request, name: str, type_: str, answer: _Answer) -> 
             given = await _parameters(request)
         resource: JsonObject | None = None
         if id_ is not None:
-            stored = await resources.read(service.database, caller, registry.type_code(type_), id_)
+            stored = await resources.read(
+                service.reader(request), caller, registry.type_code(type_), id_
+            )
             if stored is None or stored.deleted:
                 raise not_found()
             seen.rids.append(stored.rid)
             resource = json_text.parse(stored.content, max_depth=json_text.MAX_DEPTH_LIMIT)
 
         async def load(**wanted: Any) -> Loaded:
-            loaded = await conformance.terminology(service.database, caller, **wanted)
+            loaded = await conformance.terminology(service.reader(request), caller, **wanted)
             seen.rids.extend(loaded.rids)
             return loaded
 
@@ -171,10 +172,7 @@ async def _perform(request: Request, name: str, type_: str, answer: _Answer) -> 
 async def _parameters(request: Request) -> OperationInput:
     settings = service_of(request).settings
     body = await read_resource(request, settings.max_body_bytes, settings.max_depth)
-    issues = validate(body, expected_type="Parameters")
-    if issues:
-        raise FhirError(issues)
-    return operation_input.of_parameters(body)
+    return operation_input.of_whole(body)
 
 
 async def _value_set(ask: _Ask) -> tuple[str | JsonObject, Loaded]:
