@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lock clean
+.PHONY: help demo serve test check fuzz-validation lock clean
 
 PYTHON ?= python3
 UV ?= uv
@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.bootstrapped
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.lock pyproject.toml tools/bootstrap.py
 	@$(PYTHON) tools/bootstrap.py
@@ -26,6 +26,9 @@ check: $(STAMP) ## Format, lint, types and layers, without running anything
 
 test: check ## Check, then run every test on a real database
 	$(BIN)/pytest -n 2
+
+fuzz-validation: $(STAMP) ## Throw 20,000 broken texts, trees, expressions and profiles at the validator
+	TL_FUZZ_EXAMPLES=20000 $(BIN)/pytest -n 0 tests/fhir_mappings/test_fuzz.py
 
 lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 	printf 'hatchling\neditables\n' | $(UV) pip compile pyproject.toml - --extra test \

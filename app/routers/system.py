@@ -13,6 +13,7 @@ from app import __version__
 from app.fhir_mappings import json_patch, json_text, registry
 from app.fhir_mappings.capability import SecurityCapability, TypeCapability, capability_statement
 from app.routers.answer import fhir_response
+from app.routers.registered_operations import registered_operations
 from app.routers.service import service_of
 
 router = APIRouter(tags=["records"])
@@ -35,6 +36,7 @@ async def capabilities(request: Request) -> Response:
     """The CapabilityStatement, made from what is registered; open to everybody."""
     settings = service_of(request).settings
     root = settings.fhir_base.removesuffix("/fhir")
+    operations = registered_operations(request.app)
     statement = capability_statement(
         base_url=settings.fhir_base,
         software_version=__version__,
@@ -42,6 +44,7 @@ async def capabilities(request: Request) -> Response:
         types={
             name: TypeCapability(
                 interactions=INTERACTIONS,
+                operations=(*operations.get(None, ()), *operations.get(name, ())),
                 versioning="versioned-update",
                 read_history=True,
                 update_create=settings.update_as_create,

@@ -31,20 +31,32 @@ REFUSED: Final[dict[str, str]] = json.loads(
 
 SECOND_OPINION: Final = (
     "AllergyIntolerance",
+    "Appointment",
     "CarePlan",
+    "CareTeam",
+    "ClinicalImpression",
     "Communication",
     "Condition",
     "Consent",
     "DocumentReference",
     "Encounter",
+    "EpisodeOfCare",
+    "Flag",
+    "Goal",
+    "Group",
     "Location",
+    "MedicationRequest",
     "Observation",
     "Organization",
     "Patient",
     "Practitioner",
+    "PractitionerRole",
+    "Procedure",
     "Questionnaire",
     "QuestionnaireResponse",
+    "RiskAssessment",
     "ServiceRequest",
+    "Slot",
     "Task",
 )
 """Types of the care domain that R4 and R4B define alike."""
@@ -124,6 +136,7 @@ DAMAGE: Final[dict[str, Any]] = {
     "text": "x y",
     "number": 7,
     "boolean": True,
+    "code": "no-such-code",
 }
 
 
@@ -143,6 +156,8 @@ def damaged(resource: JsonObject, place: Place, damage: str) -> JsonObject:
     key = place[-1]
     if damage == "delete":
         del node[key]
+    elif damage == "unknown" and isinstance(node, dict):
+        node["unknownElement"] = "x"
     elif damage == "wrap":
         node[key] = [node[key]]
     elif damage == "rename" and isinstance(node, dict):
@@ -184,7 +199,7 @@ def test_what_the_typed_models_refuse_is_refused(
         ours = [place for place in places(resource) if place[0] not in ("resourceType", "text")]
         for _ in range(40):
             place = pick.choice(ours)
-            damage = pick.choice([*DAMAGE, "delete", "wrap", "rename"])
+            damage = pick.choice([*DAMAGE, "delete", "wrap", "rename", "unknown"])
             broken = damaged(resource, place, damage)
             if refused_by_models(broken):
                 refused += 1

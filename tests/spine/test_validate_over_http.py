@@ -143,3 +143,15 @@ async def test_a_claimed_profile_is_kept_where_the_setting_asks(
     )
     rules("all")
     assert (await river.post("/CareTeam", elsewhere)).status_code == 422
+
+
+async def test_the_operations_are_told_by_the_capability_statement(world: World) -> None:
+    statement = (await world[RIVER].get("/metadata")).json()
+    told_by = {
+        each["type"]: {one["name"]: one["definition"] for one in each.get("operation", ())}
+        for each in statement["rest"][0]["resource"]
+    }
+    root = "http://hl7.org/fhir/OperationDefinition/"
+    assert told_by["Observation"]["validate"] == root + "Resource-validate"
+    assert told_by["ValueSet"]["expand"] == root + "ValueSet-expand"
+    assert set(told_by["CodeSystem"]) >= {"lookup", "subsumes", "validate", "validate-code"}
