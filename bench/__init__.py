@@ -1,1 +1,1 @@
-"""Programs that measure; each prints ratios."""
+"""Measurements: each program prints ratios of two things timed in turns (bench/README.md)."""

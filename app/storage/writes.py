@@ -168,7 +168,8 @@ async def put_authority(
     await connection.execute("SELECT tl.put_authority($1, $2)", list(consents), officer)
 
 
-def _grant_json(patient: int, grant: Grant) -> dict[str, Any]:
+def grant_json(patient: int, grant: Grant) -> dict[str, Any]:
+    """A grant as the row of tl.consent_grant that it becomes, by column."""
     bounded = grant.data_from is not None or grant.data_to is not None
     return {
         "patient": patient,
@@ -200,7 +201,7 @@ async def put_grants(connection: WriteConnection, patient: int, grants: Sequence
     await connection.execute(
         "SELECT tl.put_grants($1, $2::jsonb)",
         patient,
-        json.dumps([_grant_json(patient, grant) for grant in grants]),
+        json.dumps([grant_json(patient, grant) for grant in grants]),
     )
 
 
