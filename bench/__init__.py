@@ -1,1 +1,1 @@
-"""Measurements: each program prints ratios of two things timed in turns (bench/README.md)."""
+"""Programs that measure; each prints ratios of things timed in turns (bench/README.md)."""

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from app import commands
+from app.commands import registration
 from app.consent.compile import compile_grants
 from app.consent.model import Grant, StoredConsent
 from app.ids import Rid
@@ -302,16 +302,14 @@ async def _check_columns(connection: asyncpg.Connection) -> None:
 
 async def _plan(opened: Database, patients: int, seed: int) -> Plan:
     organizations = tuple(
-        [await commands.organization(opened, organization_id(n)) for n in range(ORGANIZATIONS)]
+        [await registration.organization(opened, organization_id(n)) for n in range(ORGANIZATIONS)]
     )
-    await commands.add_client(
+    await registration.add_client(
         opened,
         name=CLIENT,
         organization_id=organization_id(0),
         scope="system/*.cruds",
         purposes=("TREAT",),
-        jwks=None,
-        emergency=False,
     )
     first = await opened.pool.fetchval("SELECT nextval('tl.rid')") + 1
     return Plan(patients, seed, first, organizations, _cohort(patients))

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -28,6 +28,15 @@ from app.commands.databases import Announce, Reached, database, quiet
 from app.commands.errors import CommandError
 from app.main import create_app
 from app.settings import Settings
+
+SERVER: Final[dict[str, Any]] = {
+    "loop": "uvloop",
+    "http": "httptools",
+    "ws": "none",
+    "access_log": False,
+    "server_header": False,
+}
+"""How uvicorn serves; bench/serve.py measures on the same."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _BACKLOG: Final = 2048
@@ -114,11 +123,8 @@ def _serve(settings: Settings, reached: Reached, listener: socket.socket) -> Non
         factory=True,
         workers=settings.workers,
         log_config=None,
-        access_log=False,
-        server_header=False,
-        loop="uvloop",
-        http="httptools",
         lifespan="on",
+        **SERVER,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     logs.configure(settings.log_level)

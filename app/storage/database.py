@@ -74,7 +74,8 @@ class Reader(Protocol):
         ...
 
 
-def _entered(body: str) -> str:
+def entered(body: str) -> str:
+    """The statement that sets the caller and then runs `body`, as one round trip."""
     # The LATERAL sub-select refers to the entry, so that it cannot run before it.
     return (
         f"SELECT entry.fresh, found.* FROM {predicate.ENTER} AS entry(fresh) "
@@ -127,7 +128,7 @@ class Database:
 
         StaleClosure where memberships changed.
         """
-        rows = await self.pool.fetch(_entered(body), *caller.parameters(action), *arguments)
+        rows = await self.pool.fetch(entered(body), *caller.parameters(action), *arguments)
         if not rows[0]["fresh"]:
             raise StaleClosure
         return rows if rows[0]["there"] else []
@@ -154,7 +155,7 @@ class TransactionReader:
         self, caller: Caller, body: str, *arguments: Any, action: Action = Action.READ
     ) -> list[asyncpg.Record]:
         """As `Database.fetch`; memberships that the transaction itself has written are no staleness."""
-        rows = await self._connection.fetch(_entered(body), *caller.parameters(action), *arguments)
+        rows = await self._connection.fetch(entered(body), *caller.parameters(action), *arguments)
         if not rows[0]["fresh"] and not await self._moved_here():
             raise StaleClosure
         return rows if rows[0]["there"] else []
