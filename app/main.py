@@ -19,6 +19,7 @@ from app.routers import (
     validation,
 )
 from app.routers import type as type_router
+from app.routers.hot_read import HotRead
 from app.routers.service import Service
 from app.security.keys import load_keys
 from app.security.tokens import TokenVerifier
@@ -53,6 +54,8 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
             await database.close()
 
     application = FastAPI(title="Throughline", lifespan=lifespan, docs_url=None, redoc_url=None)
+    # The first added is the innermost: whatever wraps the routes wraps the hot read too.
+    application.add_middleware(HotRead)
     application.include_router(health.router)
     application.include_router(oauth.router)
     application.include_router(system.router, prefix="/fhir")

@@ -403,6 +403,8 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--patients", type=int, default=PATIENTS)
     parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--cases", type=int, default=1000, help="how many resources are read")
+    parser.add_argument("--report", type=Path, default=None, help="append the figures to this file")
     parser.add_argument("--keep", action="store_true", help="take a store made by other code")
     return parser
 

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 
 import uvloop
 
@@ -36,6 +37,7 @@ class Connection(asyncio.Protocol):
         self._kept = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the first request."""
         if not isinstance(transport, asyncio.Transport):
             raise TypeError("a TCP connection was expected")
         self._transport = transport
@@ -50,6 +52,7 @@ class Connection(asyncio.Protocol):
         current.next += 1
 
     def data_received(self, data: bytes) -> None:
+        """Count an answer that is whole, and send the next request."""
         kept = self._kept + data if self._kept else data
         head = kept.find(b"\r\n\r\n")
         if head < 0:
@@ -65,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._send()
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Tell the round."""
         if not self._ended.done():
             self._ended.set_result(None)
 
@@ -76,7 +80,7 @@ async def one_round(port: int, seconds: float, connections: int, requests: list[
     ends = []
     for _ in range(connections):
         ended = loop.create_future()
-        await loop.create_connection(lambda e=ended: Connection(current, e), "127.0.0.1", port)
+        await loop.create_connection(partial(Connection, current, ended), "127.0.0.1", port)
         ends.append(ended)
     await asyncio.gather(*ends)
     return current

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -82,6 +83,4 @@ def _machine() -> str:
         ),
         platform.machine(),
     )
-    import os
-
-    return f"{os.cpu_count()} × {model}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} CPUs, {model}, Python {platform.python_version()}"

@@ -31,6 +31,7 @@ class Ceiling:
         self._pool: asyncpg.Pool | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one read."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return

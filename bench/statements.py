@@ -42,6 +42,7 @@ class Statement:
 
     body: str
     arguments: tuple[Any, ...]
+    by_key: bool
 
 
 class Recorder:
@@ -52,10 +53,16 @@ class Recorder:
         self.heard: list[Statement] = []
 
     async def fetch(
-        self, caller: Caller, body: str, *arguments: Any, action: Action = Action.READ
+        self,
+        caller: Caller,
+        body: str,
+        *arguments: Any,
+        action: Action = Action.READ,
+        by_key: bool = False,
     ) -> list[asyncpg.Record]:
-        self.heard.append(Statement(body, arguments))
-        return await self._database.fetch(caller, body, *arguments, action=action)
+        """Run, and remember."""
+        self.heard.append(Statement(body, arguments, by_key))
+        return await self._database.fetch(caller, body, *arguments, action=action, by_key=by_key)
 
 
 def without_predicate(body: str) -> str:

@@ -19,6 +19,7 @@ from app.commands import databases
 from app.commands.errors import CommandError
 from app.settings import Settings, SettingsError
 from app.storage import health
+from app.storage.database import LANES
 from app.storage.health import Check
 
 _ROOM: Final = 512 * 1024 * 1024
@@ -93,7 +94,9 @@ def _exposure(settings: Settings) -> Check:
 
 
 def _database(settings: Settings) -> Iterator[Check]:
-    wanted = health.Wanted(settings.service_role, settings.workers * settings.pool_max)
+    wanted = health.Wanted(
+        settings.service_role, settings.workers * (2 * settings.pool_max + LANES + 1)
+    )
     try:
         with databases.as_it_is(settings) as url:
             if url is None:

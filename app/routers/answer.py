@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
-from email.utils import format_datetime
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -23,29 +22,51 @@ _CHARSET: Final = re.compile(r';\s*charset="?([^\s;"]+)', re.IGNORECASE)
 _JSON: Final = (MEDIA_TYPE, "application/json", "application/json+fhir")
 
 
+_ALWAYS: Final = {"content-type": f"{MEDIA_TYPE}; charset=utf-8", "cache-control": "no-store"}
+_DAYS: Final = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+_MONTHS: Final = [
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+]
+
+
 def fhir_response(
     body: bytes, *, status: int = 200, headers: Iterable[tuple[str, str]] = ()
 ) -> Response:
     """A FHIR JSON answer that no cache may keep."""
-    response = Response(body, status_code=status, media_type=None)
-    response.headers["content-type"] = f"{MEDIA_TYPE}; charset=utf-8"
-    response.headers["cache-control"] = "no-store"
-    for name, value in headers:
-        response.headers[name] = value
-    return response
+    return Response(body, status_code=status, headers={**_ALWAYS, **dict(headers)})
 
 
 def version_headers(version: int, last_updated: datetime) -> list[tuple[str, str]]:
     """ETag and Last-Modified of one version."""
     return [
         ("ETag", f'W/"{version}"'),
-        ("Last-Modified", format_datetime(last_updated.replace(microsecond=0), usegmt=True)),
+        ("Last-Modified", http_date(last_updated)),
     ]
 
 
 def media_type(request: Request) -> str:
     """The media type of the body, in lower case and without parameters; empty where none is told."""
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def http_date(moment: datetime) -> str:
+    """A UTC instant as HTTP writes it (RFC 9110 section 5.6.7); whatever the process's locale."""
+    at = moment.astimezone(UTC)
+    return (
+        f"{_DAYS[at.weekday()]}, {at.day:02d} {_MONTHS[at.month - 1]} {at.year} "
+        f"{at.hour:02d}:{at.minute:02d}:{at.second:02d} GMT"
+    )
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
@@ -190,7 +189,7 @@ class Service:
             inner.audit.extend(rows)
             return response
         try:
-            await asyncio.gather(*(self.audit.write(each) for each in rows))
+            await self.audit.write(*rows)
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing is told
             # Fails closed: what could not be written down is not told (consent.md, audit).
             # Only the kind of the error: its text may repeat the row.

@@ -24,9 +24,9 @@ from app.storage.identities import Identity
 _CACHE_SIZE: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Claims:
-    """What a verified access token says."""
+    """What a verified access token says. One object a token: compared, and hashed, by identity."""
 
     client_id: str
     identity: Identity

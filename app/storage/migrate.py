@@ -73,6 +73,7 @@ def routine_text(service_role: str) -> str:
     functions = (resources.files("app.storage") / "sql" / "routines.sql").read_text()
     correct = predicate.CallerSql(**{**vars_of(predicate.SETTINGS), "action": "2"})
     functions = functions.replace("{correctable}", predicate.visible("x", correct))
+    functions = functions.replace("{co_granted}", predicate.co_granted())
     for name, value in {
         "climbing": labelling.CLIMBING,
         "sensitivity_mask": labels.ALL_SENSITIVITY,

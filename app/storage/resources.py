@@ -46,7 +46,7 @@ _VREAD = f"{_READ} AND x.version = $9::integer UNION ALL {_HISTORY} AND x.versio
 
 async def read(database: Reader, caller: Caller, type_code: int, id_: str) -> Stored | None:
     """The present version, also a deleted one; None where missing or hidden alike."""
-    rows = await database.fetch(caller, _READ, type_code, id_)
+    rows = await database.fetch(caller, _READ, type_code, id_, by_key=True)
     return _stored(rows[0]) if rows else None
 
 
@@ -54,7 +54,7 @@ async def vread(
     database: Reader, caller: Caller, type_code: int, id_: str, version: int
 ) -> Stored | None:
     """One version; None where missing or hidden alike."""
-    rows = await database.fetch(caller, _VREAD, type_code, id_, version)
+    rows = await database.fetch(caller, _VREAD, type_code, id_, version, by_key=True)
     return _stored(rows[0]) if rows else None
 
 
@@ -68,6 +68,7 @@ async def history_instance(
         type_code,
         id_,
         count,
+        by_key=True,
     )
     return [_stored(row) for row in rows]
 
@@ -223,6 +224,7 @@ async def read_many(
         f"WHERE {predicate.for_query('x')} ORDER BY w.place",
         [code for code, _ in wanted],
         [id_ for _, id_ in wanted],
+        by_key=True,
     )
     return [
         Referenced(row["rid"], row["type"], row["id"], row["labels"], row["content"])

@@ -66,6 +66,17 @@ BEGIN
   RETURN true;
 END $$;
 
+-- The predicate for a row's further data subjects (app/storage/predicate.py). Not the keeper's: what it reads is
+-- policed as in the statement that calls it.
+CREATE OR REPLACE FUNCTION tl.co_granted(
+  subjects bigint[], rid bigint, type smallint, labels bigint, custodian bigint, clinical_from timestamptz,
+  clinical_to timestamptz, closure bigint[], deny_closure bigint[], purpose bigint, organization bigint,
+  action integer, codes bigint[], refs bigint[], authors bigint[]
+) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = tl, pg_temp AS $$
+BEGIN
+  RETURN ({co_granted});
+END $$;
+
 -- The organization that writes, from the settings of tl.enter; an error where nobody is set.
 CREATE OR REPLACE FUNCTION tl.writer() RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 DECLARE organization bigint := NULLIF(current_setting('tl.organization', true), '')::bigint;

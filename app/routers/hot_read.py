@@ -1,0 +1,56 @@
+"""The read of one resource, past FastAPI's routing: the same function that the route calls.
+
+Routing, dependencies and the exit stacks around them cost as much as the read itself, and nothing of a plain
+`GET /fhir/{type}/{id}` needs them. Whatever is not plain (another method, a query, a type or id that is
+none, content negotiation) goes on to the routes. The interaction is `app.routers.instance.read`, with its
+decisions and its audit row, and stands in the OpenAPI document by its route there.
+Pinned: hl7.org/fhir/R4/http.html#read.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.fhir_mappings import registry
+from app.ids import is_logical_id
+from app.routers import instance
+
+_PREFIX: Final = "/fhir/"
+_PLAIN: Final = frozenset({b"*/*", b"application/fhir+json", b"application/json"})
+_ROUTE: Final = next(
+    r for r in instance.router.routes if getattr(r, "endpoint", None) is instance.read
+)
+
+
+class HotRead:
+    """ASGI middleware, the innermost: plain reads end here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a plain read; hand on everything else."""
+        if scope["type"] == "http" and (named := _plain_read(scope)) is not None:
+            type_, id_ = named
+            scope["path_params"] = {"type": type_, "id": id_}
+            scope["route"] = _ROUTE
+            response = await instance.read(Request(scope, receive, send))
+            await response(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _plain_read(scope: Scope) -> tuple[str, str] | None:
+    path: str = scope["path"]
+    if scope["method"] != "GET" or scope["query_string"] or not path.startswith(_PREFIX):
+        return None
+    type_, slash, id_ = path[len(_PREFIX) :].partition("/")
+    if not slash or not registry.is_resource_type(type_) or not is_logical_id(id_):
+        return None
+    for name, value in scope["headers"]:
+        if name == b"accept" and value not in _PLAIN:
+            return None
+    return type_, id_
