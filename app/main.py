@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
 from app.routers import (
     bundle,
     conditional,
+    discovery,
     health,
     instance,
     oauth,
@@ -21,8 +22,8 @@ from app.routers import (
 from app.routers import type as type_router
 from app.routers.hot_read import HotRead
 from app.routers.service import Service
-from app.security.keys import load_keys
-from app.security.tokens import TokenVerifier
+from app.security.keysets import KeySets, open_http
+from app.security.trust import Trust
 from app.settings import Settings
 from app.storage.audit import AuditWriter
 from app.storage.clients import server_secret
@@ -34,24 +35,30 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
-        database = await Database.open(
-            database_url,
-            minimum=settings.pool_min,
-            maximum=settings.pool_max,
-            statement_timeout_ms=settings.statement_timeout_ms,
-        )
-        audit = AuditWriter(database_url)
-        await audit.start()
-        keys = await load_keys(database.pool)
-        verifier = TokenVerifier(keys, settings.fhir_base.removesuffix("/fhir"))
-        application.state.service = Service(
-            settings, database, keys, verifier, audit, await server_secret(database.pool, "cursor")
-        )
-        try:
+        # What was opened is closed again in reverse, also where a later part does not start.
+        async with AsyncExitStack() as opened:
+            database = await Database.open(
+                database_url,
+                minimum=settings.pool_min,
+                maximum=settings.pool_max,
+                statement_timeout_ms=settings.statement_timeout_ms,
+            )
+            opened.push_async_callback(database.close)
+            audit = AuditWriter(database_url)
+            opened.push_async_callback(audit.stop)
+            await audit.start()
+            trust = await Trust.open(database_url, database.pool)
+            opened.push_async_callback(trust.close)
+            application.state.service = Service(
+                settings,
+                database,
+                trust,
+                trust.verifier(settings.fhir_base.removesuffix("/fhir")),
+                audit,
+                await server_secret(database.pool, "cursor"),
+                KeySets(await opened.enter_async_context(open_http())),
+            )
             yield
-        finally:
-            await audit.stop()
-            await database.close()
 
     application = FastAPI(
         title="Throughline",
@@ -65,6 +72,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     application.add_middleware(HotRead)
     application.include_router(health.router)
     application.include_router(oauth.router)
+    application.include_router(discovery.router)
     application.include_router(system.router, prefix="/fhir")
     application.include_router(bundle.router, prefix="/fhir")
     application.include_router(operations.router, prefix="/fhir")

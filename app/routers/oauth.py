@@ -1,33 +1,47 @@
-"""OAuth2 client credentials for SMART Backend Services (RFC 6749 section 4.4; SMART 2.1 backend services)."""
+"""The token endpoint and its neighbours: tokens, introspection, revocation.
+
+Pinned: RFC 6749 section 4.4 (client credentials), RFC 7662 (introspection), RFC 7009 (revocation),
+hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html. Neighbours: `app.routers.discovery`.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import uuid
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import parse_qs, unquote
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote_plus
 
 from fastapi import APIRouter
+from jose import jwt
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from app.errors import FhirError
+from app.logs import request_id
 from app.routers.service import Service, service_of
-from app.security import clients, tokens
+from app.security import assertions, clients, tokens
 from app.security.scopes import narrow
 from app.storage.audit import AuditRow
-from app.storage.clients import Client
+from app.storage.clients import Client, revoke_token
+from app.storage.database import refusal
 
 router = APIRouter(tags=["administration"])
 
-EMERGENCY_PURPOSES = ("ETREAT", "BTG")
+EMERGENCY_PURPOSES: Final = ("ETREAT", "BTG")
+EMERGENCY_SECONDS: Final = 900
+_FORM_BYTES: Final = 64 * 1024
+_LONGEST_REASON: Final = 1000
 
 
 class _Refused(Exception):  # noqa: N818 - an OAuth error answer
     def __init__(self, error: str, description: str, status: int = 400) -> None:
         self.error, self.description, self.status = error, description, status
         super().__init__(error)
+
+
+_BUSY: Final = _Refused("temporarily_unavailable", "try again in a moment", 503)
 
 
 @router.post("/oauth/token", summary="token")
@@ -37,58 +51,161 @@ async def token(request: Request) -> Response:
     Form: grant_type=client_credentials, scope (optional), purpose_of_use (optional: the client's first),
     emergency_reason (needed for ETREAT and BTG, by clients registered for it).
     """
-    service = service_of(request)
-    client = None
-    try:
-        form = {
-            k: v[0] for k, v in parse_qs((await request.body()).decode("utf-8", "replace")).items()
-        }
+
+    async def work(service: Service, client: Client, form: dict[str, str]) -> dict[str, Any]:
         if form.get("grant_type") != "client_credentials":
             raise _Refused("unsupported_grant_type", "grant_type must be client_credentials")
+        return _grant(service, client, form)
+
+    return await _exchange(request, "token", work)
+
+
+@router.post("/oauth/introspect", summary="introspect")
+async def introspect(request: Request) -> Response:
+    """Whether a token of the asking client is active, and what it says (RFC 7662); others are inactive."""
+
+    async def work(service: Service, client: Client, form: dict[str, str]) -> dict[str, Any]:
+        text = _token(form)
+        try:
+            claims = service.verifier.verify(f"Bearer {text}")
+        except FhirError as error:
+            if error.status != 401:
+                raise _BUSY from error
+            return {"active": False}
+        if claims.client_id != client.client_id:
+            return {"active": False}
+        said = jwt.get_unverified_claims(text)
+        told = ("iss", "aud", "sub", "client_id", "exp", "iat", "jti", "scope", "purpose_of_use")
+        return {"active": True, "token_type": "Bearer"} | {
+            name: said[name] for name in told if name in said
+        }
+
+    return await _exchange(request, "introspect", work)
+
+
+@router.post("/oauth/revoke", summary="revoke")
+async def revoke(request: Request) -> Response:
+    """Void a token of the asking client, in every process, at once (RFC 7009)."""
+
+    async def work(service: Service, client: Client, form: dict[str, str]) -> dict[str, Any]:
+        try:
+            claims = service.verifier.check(_token(form))
+        except FhirError:
+            # An invalid or expired token is as void as a revoked one (RFC 7009 section 2.2).
+            return {}
+        if claims.client_id != client.client_id:
+            raise _Refused("invalid_grant", "the token was issued to another client")
+        end = datetime.fromtimestamp(claims.expires, UTC)
+        await revoke_token(service.database.pool, client.client_id, claims.jti, end)
+        service.trust.revocations.revoke(claims.jti, claims.expires)
+        return {}
+
+    return await _exchange(request, "revoke", work)
+
+
+async def _exchange(
+    request: Request,
+    interaction: str,
+    work: Callable[[Service, Client, dict[str, str]], Awaitable[dict[str, Any]]],
+) -> Response:
+    """Read the form, know the client, do the work, write it down, answer."""
+    service = service_of(request)
+    client: Client | None = None
+    form: dict[str, str] = {}
+    try:
+        form = await _form(request)
         client = await _authenticate(service, request, form)
-        answer = JSONResponse(_grant(service, client, form))
+        answer = JSONResponse(await work(service, client, form))
     except _Refused as refused:
-        answer = JSONResponse(
-            {"error": refused.error, "error_description": refused.description},
-            status_code=refused.status,
-        )
-        if refused.status == 401:
-            answer.headers["www-authenticate"] = 'Basic realm="throughline"'
+        answer = _refusal(refused)
+    except Exception as error:
+        if refusal(error) is None:
+            raise
+        answer = _refusal(_BUSY)
     answer.headers["cache-control"] = "no-store"
-    await service.audit.write(
+    answer.headers["pragma"] = "no-cache"
+    purpose = _purpose(client, form) if client and interaction == "token" else None
+    emergency = client is not None and client.emergency and purpose in EMERGENCY_PURPOSES
+    written = await service.write_down(
         AuditRow(
             recorded=datetime.now(UTC),
             action=b"E",
-            interaction="token",
+            interaction=f"emergency-{interaction}" if emergency else interaction,
             outcome=0 if answer.status_code == 200 else 4,
             client_id=client.client_id if client else None,
             organization=client.organization if client else None,
             practitioner=client.practitioner if client else None,
-            purpose=None,
-            emergency_reason=None,
+            purpose=purpose,
+            emergency_reason=form.get("emergency_reason", "")[:_LONGEST_REASON] or None
+            if emergency
+            else None,
             type=None,
             resource_id=None,
             rids=None,
             query=None,
-            request_id=uuid.uuid4(),
+            request_id=request_id(),
         )
     )
+    return answer if written else _refusal(_BUSY)
+
+
+def _refusal(refused: _Refused) -> JSONResponse:
+    answer = JSONResponse(
+        {"error": refused.error, "error_description": refused.description},
+        status_code=refused.status,
+    )
+    if refused.status == 401:
+        answer.headers["www-authenticate"] = 'Basic realm="throughline"'
+    if refused.status == 503:
+        answer.headers["retry-after"] = "1"
     return answer
+
+
+async def _form(request: Request) -> dict[str, str]:
+    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media != "application/x-www-form-urlencoded":
+        raise _Refused("invalid_request", "send a form: application/x-www-form-urlencoded")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _FORM_BYTES:
+            raise _Refused("invalid_request", "the form is too long", 413)
+    pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=None)
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise _Refused("invalid_request", "give each parameter once")
+    return form
+
+
+def _token(form: dict[str, str]) -> str:
+    text = form.get("token", "")
+    if not text:
+        raise _Refused("invalid_request", "give the token")
+    return text
 
 
 async def _authenticate(service: Service, request: Request, form: dict[str, str]) -> Client:
     pool = service.database.pool
+    header = request.headers.get("authorization", "")
+    ways = ("client_assertion" in form, "client_secret" in form, header[:6].lower() == "basic ")
+    if sum(ways) > 1:
+        raise _Refused("invalid_request", "prove who you are in one way only")
     try:
-        if "client_assertion" in form:
-            if form.get("client_assertion_type") != clients.ASSERTION_TYPE:
+        if ways[0]:
+            if form.get("client_assertion_type") != assertions.ASSERTION_TYPE:
                 raise clients.ClientRefused
-            return await clients.by_assertion(
-                pool, form["client_assertion"], f"{_root(service)}/oauth/token"
+            found = await assertions.by_assertion(
+                pool,
+                service.key_sets,
+                form["client_assertion"],
+                f"{service.root}/oauth/token",
             )
-        header = request.headers.get("authorization", "")
-        if header[:6].lower() == "basic ":
+            if form.get("client_id", found.client_id) != found.client_id:
+                raise clients.ClientRefused
+            return found
+        if ways[2]:
             name, _, secret = base64.b64decode(header[6:], validate=True).decode().partition(":")
-            return await clients.by_secret(pool, unquote(name), unquote(secret))
+            return await clients.by_secret(pool, unquote_plus(name), unquote_plus(secret))
         return await clients.by_secret(
             pool, form.get("client_id", ""), form.get("client_secret", "")
         )
@@ -96,26 +213,34 @@ async def _authenticate(service: Service, request: Request, form: dict[str, str]
         raise _Refused("invalid_client", "the client could not be authenticated", 401) from error
 
 
+def _purpose(client: Client, form: dict[str, str]) -> str | None:
+    asked = form.get("purpose_of_use") or client.purposes[0]
+    return asked if asked in client.purposes else None
+
+
 def _grant(service: Service, client: Client, form: dict[str, str]) -> dict[str, Any]:
-    purpose = form.get("purpose_of_use") or client.purposes[0]
-    if purpose not in client.purposes:
+    purpose = _purpose(client, form)
+    if purpose is None:
         raise _Refused("invalid_request", "the client is not registered for this purpose_of_use")
     reason = None
     if purpose in EMERGENCY_PURPOSES and client.emergency:
         reason = form.get("emergency_reason", "").strip()
         if not reason:
             raise _Refused("invalid_request", "an emergency needs a written emergency_reason")
+        if len(reason) > _LONGEST_REASON:
+            raise _Refused("invalid_request", "give the emergency_reason in 1000 characters")
     scope = narrow(client.scope, form.get("scope"))
     if scope is None:
         raise _Refused("invalid_scope", "the client is not registered for this scope")
     lifetime = service.settings.token_lifetime_seconds
+    lifetime = min(lifetime, EMERGENCY_SECONDS) if reason else lifetime
     access = tokens.mint(
-        service.keys,
+        service.trust.keys,
         client,
-        issuer=_root(service),
+        issuer=service.root,
         purpose=purpose,
         scope=scope,
-        lifetime=min(lifetime, 900) if reason else lifetime,
+        lifetime=lifetime,
         emergency_reason=reason,
     )
     return {
@@ -125,40 +250,3 @@ def _grant(service: Service, client: Client, form: dict[str, str]) -> dict[str, 
         "scope": scope,
         "purpose_of_use": purpose,
     }
-
-
-@router.get("/.well-known/smart-configuration", summary="SMART configuration", tags=["discovery"])
-@router.get("/fhir/.well-known/smart-configuration", include_in_schema=False)
-async def smart_configuration(request: Request) -> Response:
-    """What a SMART client needs to know (SMART App Launch 2.1, section 7)."""
-    root = _root(service_of(request))
-    return JSONResponse(
-        {
-            "issuer": root,
-            "token_endpoint": f"{root}/oauth/token",
-            "jwks_uri": f"{root}/oauth/jwks",
-            "grant_types_supported": ["client_credentials"],
-            "token_endpoint_auth_methods_supported": [
-                "private_key_jwt",
-                "client_secret_basic",
-                "client_secret_post",
-            ],
-            "token_endpoint_auth_signing_alg_values_supported": ["RS384", "ES384"],
-            "scopes_supported": ["system/*.cruds", "system/*.rs"],
-            "capabilities": [
-                "client-confidential-asymmetric",
-                "client-confidential-symmetric",
-                "permission-v2",
-            ],
-        }
-    )
-
-
-@router.get("/oauth/jwks", summary="public keys", tags=["discovery"])
-async def jwks(request: Request) -> Response:
-    """The public keys that access tokens are signed with (RFC 7517)."""
-    return JSONResponse(service_of(request).keys.jwks())
-
-
-def _root(service: Service) -> str:
-    return service.settings.fhir_base.removesuffix("/fhir")

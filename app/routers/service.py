@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,13 +17,15 @@ from app.fhir_mappings import operation_outcome, registry
 from app.interactions.guards import Guard
 from app.interactions.validation import ProfileGuard
 from app.interactions.writing import WriteRules
+from app.logs import request_id
 from app.routers.answer import fhir_response
 from app.routers.inner import inner_of
 from app.routers.negotiation import Wanted, negotiate, shape
 from app.security import scopes
-from app.security.keys import SigningKeys
+from app.security.keysets import KeySets
 from app.security.scopes import Scopes
 from app.security.tokens import TokenVerifier, VerifiedClaims
+from app.security.trust import Trust
 from app.settings import Settings
 from app.storage.audit import AuditRow, AuditWriter
 from app.storage.database import Caller, Database, Reader, StaleClosure, refusal
@@ -34,6 +35,7 @@ Result = TypeVar("Result")
 
 _LOG: Final = logging.getLogger("throughline")
 _ATTEMPTS: Final = 5
+_LONGEST_QUERY: Final = 4000
 _ACTIONS: Final = {"c": b"C", "r": b"R", "u": b"U", "d": b"D", "s": b"E"}
 
 
@@ -60,6 +62,7 @@ class Seen:
     interaction: str | None = None
     entries: list[SeenEntry] = field(default_factory=list)
     inner: list[AuditRow] = field(default_factory=list)
+    query: str | None = None
 
 
 @dataclass(slots=True)
@@ -68,11 +71,17 @@ class Service:
 
     settings: Settings
     database: Database
-    keys: SigningKeys
+    trust: Trust
     verifier: TokenVerifier
     audit: AuditWriter
     cursor_key: bytes
+    key_sets: KeySets
     callers: dict[VerifiedClaims, Caller] = field(default_factory=dict)
+
+    @property
+    def root(self) -> str:
+        """The address of this server: its issuer name, without a slash at its end."""
+        return self.settings.fhir_base.removesuffix("/fhir")
 
     @property
     def rules(self) -> WriteRules:
@@ -176,8 +185,8 @@ class Service:
             type=registry.type_code(type_) if type_ and registry.is_resource_type(type_) else None,
             resource_id=id_[:64] if id_ else None,
             rids=seen.rids or None,
-            query=None,
-            request_id=uuid.uuid4(),
+            query=seen.query or request.url.query[:_LONGEST_QUERY] or None,
+            request_id=request_id(),
         )
         rows = [row, *seen.inner, *(_entry_row(row, each) for each in seen.entries)]
         response = shape(response, wanted if inner is None else wanted.inside(), interaction)
@@ -188,12 +197,7 @@ class Service:
             # Written with the outer request's own row, before its answer leaves.
             inner.audit.extend(rows)
             return response
-        try:
-            await self.audit.write(*rows)
-        except Exception as error:  # noqa: BLE001 - whatever it was, nothing is told
-            # Fails closed: what could not be written down is not told (consent.md, audit).
-            # Only the kind of the error: its text may repeat the row.
-            _LOG.error("an audit row could not be written: %s", type(error).__name__)
+        if not await self.write_down(*rows):
             return error_response(
                 fhir_error(
                     IssueCode.TRANSIENT,
@@ -202,6 +206,16 @@ class Service:
                 )
             )
         return response
+
+    async def write_down(self, *rows: AuditRow) -> bool:
+        """Whether the rows are durable now; where not, nothing may be told (consent.md, audit)."""
+        try:
+            await self.audit.write(*rows)
+        except Exception as error:  # noqa: BLE001 - whatever it was, nothing is told
+            # Only the kind of the error: its text may repeat the row.
+            _LOG.error("an audit row could not be written: %s", type(error).__name__)
+            return False
+        return True
 
 
 def _entry_row(row: AuditRow, entry: SeenEntry) -> AuditRow:
@@ -212,6 +226,7 @@ def _entry_row(row: AuditRow, entry: SeenEntry) -> AuditRow:
         type=registry.type_code(entry.type),
         resource_id=entry.id,
         rids=entry.rids,
+        query=None,
     )
 
 

@@ -1,7 +1,8 @@
-"""Access tokens: signed by us (ES384), verified once, then known by their hash until they expire.
+"""Access tokens: signed by us (ES384), verified once, then known by hash until they expire or are revoked.
 
-Claims: iss, aud, sub and client_id (the client), exp, iat, jti, scope, purpose_of_use, org, practitioner and
-patient (rids: no identifier of a person is in a token), emergency_reason.
+Claims (RFC 9068): iss, aud, sub and client_id (the client), exp, iat, jti, scope, purpose_of_use, org,
+practitioner and patient (rids: no identifier of a person is in a token), emergency_reason. The header's typ
+is at+jwt, so that no other JWT of ours or of a client can stand for an access token.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NewType
 
@@ -17,11 +19,13 @@ from jose import JWTError, jwt
 from app.consent import purposes
 from app.errors import FhirError, IssueCode, fhir_error
 from app.security.keys import ALGORITHM, SigningKeys
+from app.security.revocations import Revocations
 from app.security.scopes import Scopes, parse_scopes
 from app.storage.clients import Client
 from app.storage.identities import Identity
 
 _CACHE_SIZE: Final = 10_000
+_TYPE: Final = "at+jwt"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +40,8 @@ class Claims:
     emergency_reason: str | None
     privacy_officer: bool
     expires: float
+    jti: str = ""
+    issued: float = 0.0
 
 
 VerifiedClaims = NewType("VerifiedClaims", Claims)
@@ -53,14 +59,16 @@ def mint(
     emergency_reason: str | None = None,
 ) -> str:
     """A signed access token for a client; the caller has checked purpose and scope."""
-    now = int(time.time())
+    now = time.time()
+    key = keys.signing(now)
     claims: dict[str, Any] = {
         "iss": issuer,
         "aud": issuer,
         "sub": client.client_id,
         "client_id": client.client_id,
-        "iat": now,
-        "exp": now + lifetime,
+        # With its fraction: a token made after its client was registered anew must not seem older.
+        "iat": round(now, 6),
+        "exp": int(now) + lifetime,
         "jti": secrets.token_urlsafe(16),
         "scope": scope,
         "purpose_of_use": purpose,
@@ -75,7 +83,7 @@ def mint(
     if emergency_reason is not None:
         claims["emergency_reason"] = emergency_reason
     token: str = jwt.encode(
-        claims, keys.private_pem, algorithm=ALGORITHM, headers={"kid": keys.kid}
+        claims, key.private_pem, algorithm=ALGORITHM, headers={"kid": key.kid, "typ": _TYPE}
     )
     return token
 
@@ -94,44 +102,81 @@ def _refuse(description: str) -> FhirError:
 
 
 class TokenVerifier:
-    """Verifies bearer tokens; keeps verified ones by hash until they expire."""
+    """Verifies bearer tokens; keeps verified ones by hash until they expire or are revoked."""
 
-    def __init__(self, keys: SigningKeys, issuer: str) -> None:
+    def __init__(
+        self,
+        keys: Callable[[], SigningKeys],
+        issuer: str,
+        revocations: Revocations,
+        trusted: Callable[[], bool],
+    ) -> None:
+        """keys: the keys as of now. trusted: false while revocations may have been missed."""
         self._keys = keys
         self._issuer = issuer
+        self._revocations = revocations
+        self._trusted = trusted
         self._known: dict[bytes, VerifiedClaims] = {}
+        self._known_by: SigningKeys | None = None
 
     def verify(self, authorization: str | None) -> VerifiedClaims:
-        """Claims of an `Authorization` header; 401 with WWW-Authenticate otherwise (RFC 6750)."""
+        """Claims of an `Authorization` header; 401 with WWW-Authenticate otherwise (RFC 6750).
+
+        503 while this process cannot know what was revoked.
+        """
         if authorization is None or authorization[:7].lower() != "bearer ":
             raise _refuse("none was sent")
         token = authorization[7:].strip()
         digest = hashlib.sha256(token.encode()).digest()
-        known = self._known.get(digest)
-        if known is not None:
-            if known.expires > time.time():
-                return known
+        if self._keys() is not self._known_by:
+            # Keys have changed: what an old one signed is looked at again.
+            self._known_by = self._keys()
+            self._known.clear()
+        claims = self._known.get(digest)
+        if claims is None:
+            claims = self.check(token)
+            if len(self._known) >= _CACHE_SIZE:
+                self._known.pop(next(iter(self._known)))
+            self._known[digest] = claims
+        elif claims.expires <= time.time():
             del self._known[digest]
             raise _refuse("it has expired")
-        claims = self._verify(token)
-        if len(self._known) >= _CACHE_SIZE:
-            self._known.pop(next(iter(self._known)))
-        self._known[digest] = claims
+        if not self._trusted():
+            raise fhir_error(
+                IssueCode.TRANSIENT,
+                "The service cannot know at the moment which tokens were revoked; try again.",
+                headers=(("Retry-After", "1"),),
+            )
+        if self._revocations.revoked(claims.client_id, claims.jti, claims.issued):
+            raise _refuse("it has been revoked")
         return claims
 
-    def _verify(self, token: str) -> VerifiedClaims:
+    def check(self, token: str) -> VerifiedClaims:
+        """The claims of a token of ours by its signature, names and times; 401 otherwise.
+
+        Does not ask whether it was revoked.
+        """
         try:
-            kid = jwt.get_unverified_header(token).get("kid")
-            key = self._keys.public.get(kid) if isinstance(kid, str) else None
+            header = jwt.get_unverified_header(token)
+            kid = header.get("kid")
+            key = self._keys().public(kid) if isinstance(kid, str) else None
             if key is None:
                 raise _refuse("its key is unknown")
+            if header.get("typ") != _TYPE or "crit" in header:
+                raise _refuse("it is no access token")
             body = jwt.decode(
                 token,
                 key,
                 algorithms=[ALGORITHM],
                 audience=self._issuer,
                 issuer=self._issuer,
-                options={"require_exp": True, "require_iat": True, "require_aud": True},
+                options={
+                    "require_exp": True,
+                    "require_iat": True,
+                    "require_aud": True,
+                    "require_iss": True,
+                    "require_jti": True,
+                },
             )
             return VerifiedClaims(
                 Claims(
@@ -143,7 +188,9 @@ class TokenVerifier:
                     emergency_reason=body.get("emergency_reason"),
                     privacy_officer=bool(body.get("privacy_officer")),
                     expires=float(body["exp"]),
+                    jti=str(body["jti"]),
+                    issued=float(body["iat"]),
                 )
             )
-        except (JWTError, KeyError, TypeError, ValueError) as error:
+        except (JWTError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise _refuse("it is malformed, expired or not ours") from error

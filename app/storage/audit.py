@@ -118,6 +118,8 @@ class AuditWriter:
                         done.set_result(None)
 
     async def _commit(self, rows: list[AuditRow]) -> None:
+        if self._connection is not None and self._connection.is_closed():
+            self._drop()
         connection = self._connection or await self._connect()
         records, head = chained(self._lane, self._seq, self._head, [_values(row) for row in rows])
         try:

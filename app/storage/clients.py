@@ -67,7 +67,7 @@ async def save_client(pool: asyncpg.Pool, client: Client) -> None:
         "patient=excluded.patient, scope=excluded.scope, purposes=excluded.purposes, "
         "emergency=excluded.emergency, privacy_officer=excluded.privacy_officer, "
         "jwks=excluded.jwks, jwks_url=excluded.jwks_url, secret_hash=excluded.secret_hash, "
-        "revoked_at=NULL",
+        "revoked_at=NULL, tokens_void_at=clock_timestamp()",
         client.client_id,
         client.organization,
         client.practitioner,
@@ -112,26 +112,89 @@ async def use_assertion(pool: asyncpg.Pool, client_id: str, jti: str, expires: d
     return str(done).endswith("1")
 
 
-async def signing_keys(pool: asyncpg.Pool) -> list[tuple[str, str, dict[str, Any]]]:
-    """(kid, private PEM, public JWK) of every key not retired, newest first."""
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key of this authorization server."""
+
+    kid: str
+    private_pem: str
+    public_jwk: dict[str, Any]
+    created: datetime
+    retired: datetime | None
+
+
+async def signing_keys(pool: asyncpg.Pool | asyncpg.Connection) -> list[SigningKey]:
+    """Every key not yet retired, newest first."""
     rows = await pool.fetch(
-        "SELECT kid, private_pem, public_jwk FROM tl.signing_key WHERE retired_at IS NULL "
-        "ORDER BY created_at DESC, kid"
+        "SELECT kid, private_pem, public_jwk, created_at, retired_at FROM tl.signing_key "
+        "WHERE retired_at IS NULL OR retired_at > now() ORDER BY created_at DESC, kid"
     )
-    return [(row["kid"], row["private_pem"], json.loads(row["public_jwk"])) for row in rows]
+    return [
+        SigningKey(
+            row["kid"],
+            row["private_pem"],
+            json.loads(row["public_jwk"]),
+            row["created_at"],
+            row["retired_at"],
+        )
+        for row in rows
+    ]
 
 
 async def add_signing_key(
-    pool: asyncpg.Pool, kid: str, private_pem: str, public_jwk: dict[str, Any]
+    pool: asyncpg.Pool, kid: str, private_pem: str, public_jwk: dict[str, Any], *, first: bool
 ) -> None:
-    """Store a new signing key, unless another process has just stored the first one."""
+    """Store a new signing key; `first`: unless another process has just stored the first one."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(7404)")
+        await connection.execute(
+            "INSERT INTO tl.signing_key (kid, private_pem, public_jwk) "
+            "SELECT $1, $2, $3::jsonb WHERE NOT $4 OR NOT EXISTS "
+            "(SELECT FROM tl.signing_key WHERE retired_at IS NULL)",
+            kid,
+            private_pem,
+            json.dumps(public_jwk),
+            first,
+        )
+
+
+async def retire_signing_keys(pool: asyncpg.Pool, but: str, after_seconds: int) -> None:
+    """Let every other key end in `after_seconds`."""
     await pool.execute(
-        "INSERT INTO tl.signing_key (kid, private_pem, public_jwk) "
-        "SELECT $1, $2, $3::jsonb WHERE NOT EXISTS "
-        "(SELECT FROM tl.signing_key WHERE retired_at IS NULL)",
-        kid,
-        private_pem,
-        json.dumps(public_jwk),
+        "UPDATE tl.signing_key SET retired_at = now() + make_interval(secs => $2) "
+        "WHERE kid <> $1 AND retired_at IS NULL",
+        but,
+        after_seconds,
+    )
+
+
+async def revoke_token(pool: asyncpg.Pool, client_id: str, jti: str, expires: datetime) -> None:
+    """Void one token; forget those that have expired anyway."""
+    await pool.execute("DELETE FROM tl.revoked_token WHERE expires_at < now()")
+    await pool.execute(
+        "INSERT INTO tl.revoked_token (jti, client_id, expires_at) VALUES ($1, $2, $3) "
+        "ON CONFLICT DO NOTHING",
+        jti,
+        client_id,
+        expires.astimezone(UTC),
+    )
+
+
+async def revocations(
+    connection: asyncpg.Connection,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Revoked tokens with their end, and clients with the moment up to which their tokens are void."""
+    tokens = await connection.fetch(
+        "SELECT jti, extract(epoch FROM expires_at)::float8 AS until FROM tl.revoked_token "
+        "WHERE expires_at > now()"
+    )
+    voids = await connection.fetch(
+        "SELECT client_id, extract(epoch FROM tokens_void_at)::float8 AS void FROM tl.client "
+        "WHERE tokens_void_at IS NOT NULL"
+    )
+    return (
+        {row["jti"]: row["until"] for row in tokens},
+        {row["client_id"]: row["void"] for row in voids},
     )
 
 

@@ -31,6 +31,9 @@ LANES: Final = 4
 Pool: TypeAlias = asyncpg.Pool
 """The service's connections."""
 
+Connection: TypeAlias = asyncpg.Connection
+"""One connection, outside the pool."""
+
 WriteConnection = NewType("WriteConnection", PoolConnectionProxy)
 """A connection inside a transaction that has entered as a caller."""
 

@@ -112,7 +112,7 @@ GRANT SELECT ON tl.routine TO {service_role};
 GRANT UPDATE ON tl.directory_epoch TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE, DELETE ON tl.consent_authority TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE ON tl.client, tl.signing_key, tl.server_secret TO {service_role};
-GRANT SELECT, INSERT, DELETE ON tl.used_assertion TO {service_role};
+GRANT SELECT, INSERT, DELETE ON tl.used_assertion, tl.revoked_token TO {service_role};
 GRANT INSERT ON tl.audit_event TO {service_role};
 SELECT tl.audit_partitions_ahead();
 """

@@ -181,14 +181,25 @@ CREATE TABLE tl.client (
   jwks_url text,
   secret_hash text,
   revoked_at timestamptz,
+  -- Tokens issued up to here are void: set by a revocation, and by a changed registration.
+  tokens_void_at timestamptz,
   created_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- Single tokens revoked before they expire (RFC 7009).
+CREATE TABLE tl.revoked_token (
+  jti text PRIMARY KEY,
+  client_id text NOT NULL,
+  expires_at timestamptz NOT NULL
+);
+CREATE INDEX revoked_token_expires ON tl.revoked_token (expires_at);
 
 CREATE TABLE tl.signing_key (
   kid text PRIMARY KEY,
   private_pem text NOT NULL,
   public_jwk jsonb NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now(),
+  -- Published, and good for verifying, until then.
   retired_at timestamptz
 );
 
@@ -203,6 +214,7 @@ CREATE TABLE tl.used_assertion (
   expires_at timestamptz NOT NULL,
   CONSTRAINT used_assertion_pkey PRIMARY KEY (client_id, jti)
 );
+CREATE INDEX used_assertion_expires ON tl.used_assertion (expires_at);
 
 CREATE TABLE tl.routine (
   singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),

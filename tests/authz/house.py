@@ -6,6 +6,7 @@ Every resource carries a marker that tells its relation, so that a leak shows wh
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -212,6 +213,12 @@ async def _actors(house: House) -> None:
     whole = house.headers["consented"]["Authorization"]
     house.headers["altered token"] = {"Authorization": f"{whole[:-9]}{whole[-1:-10:-1]}"}
     await revoke_client(pool, "leaver")
+    for _ in range(100):  # a second at most: the notice is on its way
+        answer = await world.http.get("/fhir/Patient", headers=house.headers["revoked client"])
+        if answer.status_code == 401:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("a revoked client's token is still good")
 
 
 async def _rid(world: World, id_: str) -> int:

@@ -1,5 +1,134 @@
-"""The spine's world, here too."""
+"""The spine's world, a second process of the same service beside it, and clients with keys."""
 
-from tests.spine.conftest import world
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from jose import jwk, jwt
+
+from app.main import create_app
+from app.security import clients
+from app.security.assertions import ASSERTION_TYPE
+from tests.conftest import Cluster, Database
+from tests.spine.conftest import World, open_world, world
 
 __all__ = ["world"]
+
+TOKEN_URL = "http://127.0.0.1:8000/oauth/token"
+
+
+@pytest.fixture
+async def owner(world: World) -> AsyncIterator[asyncpg.Connection]:
+    """The database's owner, who may look at everything."""
+    connection = await asyncpg.connect(world.database.admin_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def second(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    """Another instance of the service on the same database: what one learns the other must."""
+    application = create_app(world.service.settings, world.database.service_url)
+    async with (
+        application.router.lifespan_context(application),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=application), base_url="http://test"
+        ) as http,
+    ):
+        yield http
+
+
+async def within_a_second(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Return as soon as `holds`; fail after a second."""
+    end = time.monotonic() + 1
+    while not await holds():
+        assert time.monotonic() < end, "it did not come true within a second"
+        await asyncio.sleep(0.01)
+
+
+@dataclass
+class KeyPair:
+    """A client's key, private and as it is published."""
+
+    algorithm: str
+    kid: str = field(default_factory=lambda: uuid4().hex)
+    pem: str = ""
+    public: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        private = (
+            rsa.generate_private_key(65537, 2048)
+            if self.algorithm == "RS384"
+            else ec.generate_private_key(ec.SECP384R1())
+        )
+        self.pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        made = jwk.construct(self.pem, self.algorithm).public_key().to_dict()
+        self.public = {k: v.decode() if isinstance(v, bytes) else v for k, v in made.items()}
+        self.public |= {"kid": self.kid}
+
+    def assertion(
+        self, client_id: str, *, headers: dict[str, Any] | None = None, **more: Any
+    ) -> str:
+        now = int(time.time())
+        claims = {
+            "iss": client_id,
+            "sub": client_id,
+            "aud": TOKEN_URL,
+            "exp": now + 240,
+            "jti": uuid4().hex,
+        } | more
+        signed: str = jwt.encode(
+            {k: v for k, v in claims.items() if v is not None},
+            self.pem,
+            algorithm=self.algorithm,
+            headers={"kid": self.kid} | (headers or {}),
+        )
+        return signed
+
+
+def by_assertion(assertion: str, **more: str) -> dict[str, str]:
+    """The form of a token request."""
+    return {
+        "grant_type": "client_credentials",
+        "client_assertion_type": ASSERTION_TYPE,
+        "client_assertion": assertion,
+    } | more
+
+
+async def add_client(world: World, client_id: str, **options: Any) -> str | None:
+    """Register a client of River Clinic; its secret where it has no keys."""
+    defaults: dict[str, Any] = {
+        "organization": world.organizations["river-clinic"],
+        "scope": "system/*.cruds",
+        "purposes_of_use": ("TREAT",),
+    }
+    return await clients.add_client(
+        world.service.database.pool, client_id=client_id, **(defaults | options)
+    )
+
+
+@pytest.fixture(scope="module")
+def _module_database(cluster: Cluster, template_database: str) -> Iterator[Database]:
+    name = f"tl_tokens_{cluster.worker}"
+    cluster.create(name, template_database)
+    yield Database(name, cluster.admin_url(name), cluster.service_url(name))
+    cluster.drop(name)
+
+
+@pytest.fixture(scope="module")
+async def world_of_tokens(
+    _module_database: Database, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[World]:
+    """One world for the many tests that only ask and change nothing."""
+    async with open_world(_module_database, tmp_path_factory.mktemp("state")) as opened:
+        yield opened

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,14 @@ class World:
 
 @pytest.fixture
 async def world(database: Callable[[], Database], tmp_path: Path) -> AsyncIterator[World]:
-    made = database()
-    settings = Settings(state_dir=tmp_path, max_body_bytes=200_000, max_bundle_entries=20)
+    async with open_world(database(), tmp_path) as world:
+        yield world
+
+
+@asynccontextmanager
+async def open_world(made: Database, state: Path) -> AsyncIterator[World]:
+    """The service on a database, with the four agencies registered."""
+    settings = Settings(state_dir=state, max_body_bytes=200_000, max_bundle_entries=20)
     application = create_app(settings, made.service_url)
     transport = httpx.ASGITransport(app=application)
     async with (

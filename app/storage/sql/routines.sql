@@ -404,3 +404,37 @@ CREATE OR REPLACE FUNCTION tl.audit_head(of_lane integer) RETURNS TABLE (seq big
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
   SELECT e.seq, e.hash FROM audit_event e WHERE e.lane = of_lane ORDER BY e.seq DESC LIMIT 1
 $$;
+
+-- Every process hears of revocations and of new keys, whoever makes them (app/storage/notices.py).
+CREATE OR REPLACE FUNCTION tl.tell_trust() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  CASE TG_TABLE_NAME
+    WHEN 'client' THEN
+      IF NEW.tokens_void_at IS NOT NULL THEN
+        PERFORM pg_notify('tl_trust', json_build_object(
+          'client', NEW.client_id, 'void', extract(epoch FROM NEW.tokens_void_at))::text);
+      END IF;
+    WHEN 'revoked_token' THEN
+      PERFORM pg_notify('tl_trust', json_build_object(
+        'jti', NEW.jti, 'until', extract(epoch FROM NEW.expires_at))::text);
+    ELSE PERFORM pg_notify('tl_trust', 'keys');
+  END CASE;
+  RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER tell AFTER INSERT OR UPDATE ON tl.client
+  FOR EACH ROW EXECUTE FUNCTION tl.tell_trust();
+CREATE OR REPLACE TRIGGER tell AFTER INSERT OR UPDATE ON tl.revoked_token
+  FOR EACH ROW EXECUTE FUNCTION tl.tell_trust();
+CREATE OR REPLACE TRIGGER tell AFTER INSERT OR UPDATE ON tl.signing_key
+  FOR EACH ROW EXECUTE FUNCTION tl.tell_trust();
+
+-- A revocation voids the tokens that are out, however it is made.
+CREATE OR REPLACE FUNCTION tl.void_tokens() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.revoked_at IS NOT NULL AND OLD.revoked_at IS NULL THEN
+    NEW.tokens_void_at := greatest(NEW.tokens_void_at, clock_timestamp());
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER void_tokens BEFORE UPDATE ON tl.client
+  FOR EACH ROW EXECUTE FUNCTION tl.void_tokens();
