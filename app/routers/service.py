@@ -127,6 +127,7 @@ class Service:
                     emergency=claims.emergency_reason is not None,
                     privacy_officer=claims.privacy_officer,
                 )
+                caller = replace(caller, scope=claims.scopes.reading())
                 if len(self.callers) > 10_000:
                     self.callers.clear()
                 self.callers[claims] = caller

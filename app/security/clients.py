@@ -9,7 +9,7 @@ from typing import Any
 
 from app.consent import purposes
 from app.security.keysets import may_be_fetched, public_keys
-from app.security.scopes import parse_scopes
+from app.security.scopes import parse_scopes, unknown
 from app.storage import clients
 from app.storage.clients import Client
 from app.storage.database import Pool
@@ -42,8 +42,12 @@ async def add_client(
 
     ValueError for a scope that grants nothing or a purpose that is no ActReason purpose of use.
     """
-    if not parse_scopes(scope).letters:
+    if not parse_scopes(scope).held:
         raise ValueError("the scope grants nothing; write it as system/*.cruds")
+    if unknown(scope):
+        raise ValueError(f"these scopes cannot be granted: {' '.join(unknown(scope))}")
+    if patient is None and any(each.level == "patient" for each in parse_scopes(scope).held):
+        raise ValueError("a patient/ scope needs a client of that patient")
     for code in purposes_of_use:
         if not purposes.known(code):
             raise ValueError("a purpose must be a v3-ActReason purpose of use, such as TREAT")

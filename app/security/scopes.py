@@ -1,4 +1,9 @@
-"""SMART App Launch v2 scopes: `system/Observation.rs` (hl7.org/fhir/smart-app-launch, section 4)."""
+"""SMART App Launch scopes, v2 (`system/Observation.rs?category=laboratory`) and v1 (`system/Observation.read`).
+
+A search constraint narrows what is read and searched; `app.storage.scope_sql` puts it inside every query.
+Supported are token, reference and uri parameters without modifiers, of a named type, for the letters r and s.
+Pinned: hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html.
+"""
 
 from __future__ import annotations
 
@@ -6,48 +11,137 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+from urllib.parse import parse_qsl
 
-from app.errors import IssueCode, fhir_error
+from app.errors import FhirError, IssueCode, fhir_error
+from app.fhir_mappings import registry
+from app.fhir_mappings.search_clauses import TokenClause
+from app.fhir_mappings.search_query import parse
+from app.storage.scope_sql import Constrained, ReadScope
 
-_SCOPE: Final = re.compile(r"(system|user|patient)/(\*|[A-Za-z]+)\.(c?r?u?d?s?|read|write|\*)")
+_SCOPE: Final = re.compile(
+    r"(system|user|patient)/(\*|[A-Za-z]+)\.(read|write|\*|(?=[cruds])c?r?u?d?s?)(?:\?(\S+))?"
+)
 _V1: Final = {"read": "rs", "write": "cud", "*": "cruds"}
+_NAMELESS: Final = frozenset(
+    {"launch", "launch/patient", "openid", "fhirUser", "profile", "online_access", "offline_access"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One scope. level: system, user or patient. type: `*` for all. constraint: a query string, or ""."""
+
+    level: str
+    type: str
+    letters: frozenset[str]
+    constraint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Scopes:
-    """Parsed scopes: interaction letters (c r u d s) by resource type, `*` for all types."""
+    """What a token may be used for."""
 
-    letters: tuple[tuple[str, frozenset[str]], ...]
+    held: tuple[Scope, ...]
+
+    @property
+    def letters(self) -> tuple[tuple[str, frozenset[str]], ...]:
+        """Interaction letters (c r u d s) by resource type, constraints left aside."""
+        return tuple((each.type, each.letters) for each in self.held)
 
     def allow(self, resource_type: str, letter: str) -> bool:
-        """True where any scope covers the interaction on the type."""
-        return any(t in ("*", resource_type) and letter in held for t, held in self.letters)
+        """True where any scope covers the interaction on the type, for some of its resources at least."""
+        return any(
+            each.type in ("*", resource_type) and letter in each.letters for each in self.held
+        )
+
+    def reading(self) -> ReadScope | None:
+        """What these scopes leave to be read or searched; None where that is everything.
+
+        A type that one scope covers without a constraint is not constrained by another.
+        """
+        readable = [each for each in self.held if each.letters & {"r", "s"}]
+        if any(each.type == "*" and not each.constraint for each in readable):
+            return None
+        whole = {each.type for each in readable if not each.constraint}
+        return ReadScope(
+            tuple(sorted(registry.type_code(name) for name in whole)),
+            tuple(
+                Constrained(registry.type_code(each.type), _key_groups(each.type, each.constraint))
+                for each in readable
+                if each.constraint and each.type not in whole
+            ),
+        )
+
+
+@lru_cache(maxsize=1024)
+def _key_groups(type_: str, constraint: str) -> tuple[tuple[int, ...], ...]:
+    """The token keys of each parameter of a constraint; ValueError for one that cannot be enforced."""
+    parameters = parse_qsl(constraint, keep_blank_values=True, strict_parsing=True)
+    try:
+        query = parse(type_, parameters, strict=True, base_urls=(), max_count=1, default_count=1)
+    except FhirError as error:
+        raise ValueError("the constraint is no search of the type") from error
+    groups = []
+    for clause in query.clauses:
+        if not isinstance(clause, TokenClause) or clause.negated:
+            raise ValueError("a constraint takes token, reference and uri parameters only")
+        groups.append(clause.keys)
+    if len(groups) != len(parameters):
+        raise ValueError("a constraint takes search parameters only")
+    return tuple(groups)
+
+
+def _scope(word: str) -> Scope | None:
+    match = _SCOPE.fullmatch(word)
+    if match is None:
+        return None
+    level, type_, text, constraint = match.groups()
+    letters = frozenset(_V1.get(text, text))
+    if type_ != "*" and not registry.is_resource_type(type_):
+        return None
+    if constraint is None:
+        return Scope(level, type_, letters)
+    # What is written must be judged by what is written: a constraint on it is not promised here.
+    if type_ == "*" or not letters <= {"r", "s"}:
+        return None
+    try:
+        _key_groups(type_, constraint)
+    except ValueError:
+        return None
+    return Scope(level, type_, letters, constraint)
 
 
 @lru_cache(maxsize=1024)
 def parse_scopes(text: str) -> Scopes:
-    """Parse a scope string; scopes of other kinds (openid …) grant nothing here."""
-    found = []
-    for word in text.split():
-        match = _SCOPE.fullmatch(word)
-        if match and match[3]:
-            found.append((match[2], frozenset(_V1.get(match[3], match[3]))))
-    return Scopes(tuple(found))
+    """Parse a scope string; words that are no resource scope (openid …) grant nothing here."""
+    return Scopes(tuple(scope for word in text.split() if (scope := _scope(word)) is not None))
+
+
+def unknown(text: str) -> list[str]:
+    """The words of a scope string that this server cannot promise."""
+    return [word for word in text.split() if word not in _NAMELESS and _scope(word) is None]
 
 
 def narrow(registered: str, asked: str | None) -> str | None:
     """The scopes asked for, if every one lies within those registered; None otherwise."""
     if not asked:
         return registered
-    held = parse_scopes(registered)
+    held = parse_scopes(registered).held
     for word in asked.split():
-        match = _SCOPE.fullmatch(word)
-        if not match or not match[3]:
-            return None
-        letters = _V1.get(match[3], match[3])
-        if not all(held.allow(match[2], letter) for letter in letters):
+        wanted = _scope(word)
+        if wanted is None or not all(_covered(wanted, letter, held) for letter in wanted.letters):
             return None
     return asked
+
+
+def _covered(wanted: Scope, letter: str, held: tuple[Scope, ...]) -> bool:
+    return any(
+        each.type in ("*", wanted.type)
+        and letter in each.letters
+        and each.constraint in ("", wanted.constraint)
+        for each in held
+    )
 
 
 def require(scopes: Scopes, resource_type: str, letter: str) -> None:

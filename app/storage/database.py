@@ -21,6 +21,7 @@ from app.errors import FhirError, IssueCode, fhir_error
 from app.ids import Rid
 from app.storage import predicate
 from app.storage.lanes import Lanes
+from app.storage.scope_sql import ReadScope, narrowed
 
 CUSTODIAN: Final = Rid(-2)
 """Grantee of the custodian grant: in the closure of every caller that has an organization."""
@@ -46,6 +47,7 @@ class Caller:
     organization: the caller's custodianship, None for a survivor's own app.
     epoch: the directory epoch at which the closures were computed. privacy_officer: the token says so.
     person: the Patient or RelatedPerson whose own app asks, None for an organization's client.
+    scope: what the access token leaves to be read; None leaves everything that the caller may see.
     """
 
     closure: tuple[int, ...]
@@ -55,6 +57,7 @@ class Caller:
     epoch: int
     privacy_officer: bool = False
     person: int | None = None
+    scope: ReadScope | None = None
 
     def parameters(self, action: Action = Action.READ) -> tuple[Any, ...]:
         """The first statement parameters, $1 to $6."""
@@ -177,9 +180,12 @@ class Database:
         memberships changed.
         """
         run = self._keyed.fetch if by_key else self._searching.fetch
-        rows: list[asyncpg.Record] = await run(
-            entered(body), *caller.parameters(action), *arguments
-        )
+        text, values = entered(body), (*caller.parameters(action), *arguments)
+        if caller.scope is not None:
+            # One plan for all values is made for the statement as it stands: not for one narrowed.
+            run = self._searching.fetch
+            text, values = narrowed(text, caller.scope, values)
+        rows: list[asyncpg.Record] = await run(text, *values)
         if not rows[0]["fresh"]:
             raise StaleClosure
         return rows if rows[0]["there"] else []
@@ -211,6 +217,8 @@ class TransactionReader:
         by_key: bool = False,
     ) -> list[asyncpg.Record]:
         """As `Database.fetch`; memberships that the transaction itself has written are no staleness."""
+        # Not narrowed to the token's scopes: what a rule must know of a record to let it be written is
+        # no answer to the caller.
         rows = await self._connection.fetch(
             _entered_within(body), *caller.parameters(action), *arguments
         )

@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from app.storage import scope_sql
+
 
 @dataclass(frozen=True, slots=True)
 class CallerSql:
@@ -160,8 +162,8 @@ def co_granted() -> str:
 
 
 def for_query(row: str, *, version: bool = False) -> str:
-    """The predicate with the caller in statement parameters $1 to $5."""
-    return visible(row, PARAMETERS, version=version)
+    """The predicate with the caller in statement parameters $1 to $5, and the place for its scopes."""
+    return visible(row, PARAMETERS, version=version) + scope_sql.mark(row)
 
 
 def for_policy(row: str, *, version: bool = False) -> str:
