@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from app.routers import (
+    audit,
     bundle,
     conditional,
     discovery,
@@ -44,9 +45,9 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
                 statement_timeout_ms=settings.statement_timeout_ms,
             )
             opened.push_async_callback(database.close)
-            audit = AuditWriter(database_url)
-            opened.push_async_callback(audit.stop)
-            await audit.start()
+            writer = AuditWriter(database_url)
+            opened.push_async_callback(writer.stop)
+            await writer.start()
             trust = await Trust.open(database_url, database.pool)
             opened.push_async_callback(trust.close)
             application.state.service = Service(
@@ -54,7 +55,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
                 database,
                 trust,
                 trust.verifier(settings.fhir_base.removesuffix("/fhir")),
-                audit,
+                writer,
                 await server_secret(database.pool, "cursor"),
                 KeySets(await opened.enter_async_context(open_http())),
             )
@@ -78,6 +79,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     application.include_router(operations.router, prefix="/fhir")
     application.include_router(terminology.router, prefix="/fhir")
     application.include_router(validation.router, prefix="/fhir")
+    application.include_router(audit.router, prefix="/fhir")
     application.include_router(instance.router, prefix="/fhir")
     application.include_router(type_router.router, prefix="/fhir")
     application.include_router(conditional.router, prefix="/fhir")

@@ -85,6 +85,10 @@ async def _carry_out(
 ) -> list[Written]:
     """One pass through the pipeline, and a further one for what the guards add."""
     organization = require_writer(caller)
+    if any(operation.type == "AuditEvent" for operation in operations):
+        raise fhir_error(
+            IssueCode.NOT_SUPPORTED, "AuditEvents are written by this server alone.", status=405
+        )
     plans = await lock(connection, caller, operations, rules)
     check_valid([(p.resource, p.operation) for p in plans if p.operation.change is not None])
     await allot(connection, plans, rules, known)

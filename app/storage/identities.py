@@ -7,11 +7,16 @@ entry itself; `tl.directory_epoch` moves with them, so that a closure kept in me
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import asyncpg
 
 from app.consent.model import ANYONE
+from app.ids import Rid
 from app.storage.database import Caller, WriteConnection, base_closure
+
+PRIVACY_OFFICER: Final = Rid(-3)
+"""Grantee of the grants over the audit (`tl.index_audit`); of no other grant."""
 
 _CLOSURE = """
 WITH RECURSIVE own(rid) AS (
@@ -62,7 +67,9 @@ async def resolve_caller(
     (row,) = await pool.fetch(_CLOSURE, rids, organization)
     return Caller(
         closure=base_closure(
-            row["own"] or [], has_organization=organization is not None, emergency=emergency
+            [*(row["own"] or []), *([PRIVACY_OFFICER] if privacy_officer else [])],
+            has_organization=organization is not None,
+            emergency=emergency,
         ),
         deny_closure=tuple(sorted({*(row["wide"] or []), int(ANYONE)})),
         purpose=purpose,

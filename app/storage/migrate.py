@@ -25,7 +25,7 @@ from app.storage import predicate
 KEEPER: Final = "throughline_keeper"
 """The role that owns the write functions; nobody can log in as it."""
 
-CONSENTED: Final = ("resource", "index_token", "index_date", "index_string")
+CONSENTED: Final = ("resource", "index_token", "index_date", "index_string", "audit_entry")
 """Tables whose rows carry the consent columns and are policed by the predicate itself."""
 
 _ROLE_ATTEMPTS: Final = 10
@@ -50,6 +50,7 @@ _KEPT: Final = (
     "put_memberships",
     "occupied",
     "residual",
+    "index_audit",
 )
 """Functions that run as the keeper."""
 
@@ -89,6 +90,10 @@ def routine_text(service_role: str) -> str:
         str(registry.type_code(name)) for name in sorted(labelling.DEFINITIONAL)
     )
     functions = functions.replace("{definitional}", definitional)
+    kept_back = labels.sensitivity_closure("PSYTHPN") | labels.NOPAT
+    functions = functions.replace("{kept_back}", str(kept_back))
+    functions = functions.replace("{nopat}", str(labels.NOPAT))
+    functions = functions.replace("{audit_event_type}", str(registry.type_code("AuditEvent")))
     statements = [functions]
     for table, rule in _policies().items():
         statements.append(
@@ -114,6 +119,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON tl.consent_authority TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE ON tl.client, tl.signing_key, tl.server_secret TO {service_role};
 GRANT SELECT, INSERT, DELETE ON tl.used_assertion, tl.revoked_token TO {service_role};
 GRANT INSERT ON tl.audit_event TO {service_role};
+GRANT SELECT ON tl.audit_event TO {KEEPER};
+GRANT SELECT, INSERT, UPDATE ON tl.audit_indexed TO {KEEPER};
 SELECT tl.audit_partitions_ahead();
 """
     )

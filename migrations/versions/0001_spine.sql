@@ -243,3 +243,41 @@ CREATE TABLE tl.audit_event (
   request_id uuid NOT NULL
 ) PARTITION BY RANGE (recorded);
 CREATE INDEX audit_event_chain ON tl.audit_event (lane, seq);
+
+-- The audit as it may be read: an entry for each event and data subject, filed by tl.index_audit when somebody
+-- asks, so that serving never waits for it. It carries the consent columns and is policed by the predicate as
+-- any record is; its patient is a compartment of its own: minus the survivor's rid, or 0 for the service's own
+-- acts, in which only the grants that tl.index_audit makes exist.
+CREATE TABLE tl.audit_entry (
+  id uuid PRIMARY KEY,
+  rid bigint NOT NULL,
+  type smallint NOT NULL,
+  open boolean NOT NULL,
+  patient bigint NOT NULL,
+  co_subjects bigint[],
+  custodian bigint NOT NULL,
+  labels bigint NOT NULL,
+  clinical_from timestamptz NOT NULL,
+  clinical_to timestamptz NOT NULL,
+  action "char" NOT NULL,
+  interaction text NOT NULL,
+  outcome smallint NOT NULL,
+  client_id text,
+  organization text,
+  practitioner text,
+  purpose text,
+  emergency_reason text,
+  about text,
+  survivor text,
+  entities text[] NOT NULL,
+  query text,
+  request_id uuid NOT NULL
+);
+CREATE INDEX audit_entry_patient ON tl.audit_entry (patient, clinical_from DESC, id DESC);
+CREATE INDEX audit_entry_recorded ON tl.audit_entry (clinical_from DESC, id DESC);
+
+-- How far each lane of the audit is filed.
+CREATE TABLE tl.audit_indexed (
+  lane smallint PRIMARY KEY,
+  seq bigint NOT NULL
+);

@@ -58,11 +58,15 @@ class House:
     patients: dict[str, str] = field(default_factory=dict)
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
     made: dict[tuple[str, str], str] = field(default_factory=dict)
+    tells: dict[str, str] = field(default_factory=dict)
+    """By relation, what betrays a record in an answer that does not hold its content."""
 
     async def subject(self, type_: str, relation: str, *, fresh: bool = False) -> str:
         """The id of a resource of the type in this relation; made where there is none, or `fresh`."""
         if relation == "missing":
             return MISSING_ID
+        if type_ == "AuditEvent":
+            return await self._audit_event(relation)
         if type_ == "Patient" and not fresh:
             return self.patients[relation]
         if fresh or (type_, relation) not in self.made:
@@ -74,6 +78,20 @@ class House:
                 return str(id_)
             self.made[type_, relation] = id_
         return self.made[type_, relation]
+
+    async def _audit_event(self, relation: str) -> str:
+        """The id of the entry that tells of a read of a record in this relation."""
+        read = await self.subject("Observation", relation)
+        self.tells[relation] = f"Observation/{read}"
+        await self.world[RIVER].get(f"/Observation/{read}")
+        owner = await asyncpg.connect(self.world.database.admin_url)
+        await owner.execute("SELECT tl.index_audit(100000)")
+        id_ = await owner.fetchval(
+            "SELECT id::text FROM tl.audit_entry WHERE interaction = 'read' AND $1 = ANY (entities)",
+            self.tells[relation],
+        )
+        await owner.close()
+        return str(id_)
 
     def marked(self, resource: dict[str, Any], relation: str) -> dict[str, Any]:
         """The resource with the marker and the labels of its relation."""
@@ -249,8 +267,12 @@ async def _expired(world: World) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def outcome(answer: httpx.Response) -> str:
+def outcome(house: House, answer: httpx.Response) -> str:
     """A cell: the status, and the first letters of the relations whose marker is in the answer."""
     text = answer.text + str(dict(answer.headers))
-    seen = "".join(name[0] for name, marker in MARKERS.items() if marker in text)
+    seen = "".join(
+        name[0]
+        for name, marker in MARKERS.items()
+        if marker in text or house.tells.get(name, marker) in text
+    )
     return f"{answer.status_code}{':' if seen else ''}{seen}"

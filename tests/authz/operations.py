@@ -101,7 +101,7 @@ def _type(path: str) -> str:
         return TYPES[path]
     literal = re.search(r"/([A-Z][A-Za-z]+)(?=/|$)", path)
     name = literal[1] if literal else "Observation"
-    if name not in BUILDERS:
+    if name not in BUILDERS and name != "AuditEvent":  # made by the service itself
         raise UntoldError(f"tests/authz/house.py has no builder for {name}")
     return name
 

@@ -53,12 +53,13 @@ async def _send(world: World, asked: Probe, headers: dict[str, str]) -> httpx.Re
 
 async def _table(house: House, operation: Operation) -> str:
     columns = relations(operation)
+    house.tells.clear()
     lines = [" ".join(operation), f"{'':18}" + "".join(f"{name:<12}" for name in columns)]
     for actor in ACTORS:
         cells = []
         for relation in columns:
             asked = await probe(house, operation, relation)
-            cells.append(cast.outcome(await _send(house.world, asked, house.headers[actor])))
+            cells.append(cast.outcome(house, await _send(house.world, asked, house.headers[actor])))
         lines.append((f"  {actor:<16}" + "".join(f"{cell:<12}" for cell in cells)).rstrip())
     return "\n".join(line.rstrip() for line in lines) + "\n"
 

@@ -438,3 +438,63 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER void_tokens BEFORE UPDATE ON tl.client
   FOR EACH ROW EXECUTE FUNCTION tl.void_tokens();
+
+-- File the audit's next rows as entries (tl.audit_entry), at most so many of each lane; how many there were.
+-- What a survivor may not know of in the own record (notes kept back, NOPAT, records shared with somebody else)
+-- goes to an entry of its own, which carries the labels that keep it back.
+CREATE OR REPLACE FUNCTION tl.index_audit(most integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+DECLARE filed bigint;
+BEGIN
+  -- One at a time: whoever waits finds the work done.
+  PERFORM pg_advisory_xact_lock(7405);
+  CREATE TEMPORARY TABLE due ON COMMIT DROP AS
+    SELECT e.* FROM generate_series(1, (SELECT max(a.lane) FROM audit_event a)) AS l(lane)
+    CROSS JOIN LATERAL (
+      SELECT x.* FROM audit_event x
+      WHERE x.lane = l.lane
+        AND x.seq > coalesce((SELECT i.seq FROM audit_indexed i WHERE i.lane = l.lane), 0)
+      ORDER BY x.seq LIMIT most
+    ) e;
+  WITH part AS (
+    SELECT d.lane, d.seq, s.patient,
+           (r.labels & {kept_back}) | CASE WHEN r.co_subjects IS NULL THEN 0 ELSE {nopat} END AS kept,
+           array_agg(DISTINCT t.name || '/' || r.id ORDER BY t.name || '/' || r.id) AS entities
+    FROM due d CROSS JOIN LATERAL unnest(d.rids) AS u(rid)
+    JOIN resource r ON r.rid = u.rid JOIN resource_type t ON t.code = r.type
+    CROSS JOIN LATERAL (SELECT r.patient UNION SELECT unnest(r.co_subjects)) AS s(patient)
+    WHERE s.patient IS NOT NULL
+    GROUP BY d.lane, d.seq, s.patient, kept
+  ), whole AS (
+    SELECT lane, seq, patient, kept, entities FROM part
+    UNION ALL
+    SELECT d.lane, d.seq, 0, 0, array(
+      SELECT t.name || '/' || r.id FROM unnest(d.rids) AS u(rid) JOIN resource r ON r.rid = u.rid
+      JOIN resource_type t ON t.code = r.type WHERE r.patient IS NULL ORDER BY 1)
+    FROM due d
+    WHERE d.query IS NOT NULL OR NOT EXISTS (SELECT FROM part p WHERE p.lane = d.lane AND p.seq = d.seq)
+  )
+  INSERT INTO audit_entry
+    SELECT md5(concat_ws(':', w.lane, w.seq, w.patient, w.kept))::uuid, 0, {audit_event_type}, false, -w.patient, NULL,
+           0, w.kept, d.recorded, d.recorded, d.action, d.interaction, d.outcome, d.client_id,
+           (SELECT 'Organization/' || o.id FROM resource o WHERE o.rid = d.organization),
+           (SELECT 'Practitioner/' || o.id FROM resource o WHERE o.rid = d.practitioner),
+           d.purpose, d.emergency_reason,
+           CASE WHEN w.patient = 0 THEN
+             (SELECT t.name FROM resource_type t WHERE t.code = d.type) || coalesce('/' || d.resource_id, '') END,
+           (SELECT 'Patient/' || p.id FROM resource p WHERE p.rid = w.patient),
+           w.entities, CASE WHEN w.patient = 0 THEN d.query END, d.request_id
+    FROM whole w JOIN due d ON d.lane = w.lane AND d.seq = w.seq
+    ON CONFLICT DO NOTHING;
+  -- Who may read: privacy officers all of it (grantee -3), a survivor what is about them and not kept back.
+  INSERT INTO consent_grant (patient, grantee, actions, purposes, valid_from, valid_to, forbidden, any_of, provision)
+    SELECT c.patient, g.grantee, 1, -1, '-infinity', 'infinity', g.forbidden, 0, 'audit'
+    FROM (SELECT DISTINCT e.patient FROM audit_entry e JOIN due d ON d.request_id = e.request_id) AS c(patient)
+    CROSS JOIN LATERAL (VALUES (-3::bigint, 0::bigint), (-c.patient, {kept_back})) AS g(grantee, forbidden)
+    WHERE (g.grantee <> 0) AND NOT EXISTS (SELECT FROM consent_grant x WHERE x.patient = c.patient AND x.grantee = g.grantee);
+  INSERT INTO audit_indexed AS i SELECT d.lane, max(d.seq) FROM due d GROUP BY d.lane
+    ON CONFLICT (lane) DO UPDATE SET seq = excluded.seq;
+  SELECT count(*) INTO filed FROM due;
+  DROP TABLE due;
+  RETURN filed;
+END $$;
