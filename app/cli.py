@@ -29,6 +29,10 @@ app = typer.Typer(
 )
 client_app = typer.Typer(no_args_is_help=True, help="Register, list and revoke clients.")
 app.add_typer(client_app, name="client")
+audit_app = typer.Typer(no_args_is_help=True, help="Verify the audit.")
+app.add_typer(audit_app, name="audit")
+keys_app = typer.Typer(no_args_is_help=True, help="Replace the keys that tokens are signed with.")
+app.add_typer(keys_app, name="keys")
 
 
 def main() -> None:
@@ -180,6 +184,7 @@ def client_add(
     from app.commands import registration
     from app.commands.databases import with_database
     from app.commands.errors import CommandError
+    from app.commands.trust import note
 
     if jwks is not None and jwks_url is not None:
         raise CommandError("Give either --jwks or --jwks-url.")
@@ -189,7 +194,7 @@ def client_add(
         raise CommandError(f"{jwks} is no JSON.") from error
 
     async def work(opened: Database, reached: Reached) -> str | None:
-        return await registration.add_client(
+        made = await registration.add_client(
             opened,
             name=name,
             organization_id=organization,
@@ -202,6 +207,8 @@ def client_add(
             emergency=emergency,
             privacy_officer=privacy_officer,
         )
+        await note(reached, "client-add", name)
+        return made
 
     secret = with_database(_settings(), work)
     if secret:
@@ -230,13 +237,17 @@ def client_list() -> None:
 
 @client_app.command("revoke")
 def client_revoke(name: Annotated[str, typer.Option(help="Client id")]) -> None:
-    """Revoke a client: it gets no more tokens."""
+    """Revoke a client: it gets no more tokens, and those it has are void at once."""
     from app.commands.databases import with_database
     from app.commands.errors import CommandError
+    from app.commands.trust import note
     from app.storage.clients import revoke_client
 
     async def work(opened: Database, reached: Reached) -> bool:
-        return await revoke_client(opened.pool, name)
+        revoked = await revoke_client(opened.pool, name)
+        if revoked:
+            await note(reached, "client-revoke", name)
+        return revoked
 
     if not with_database(_settings(), work):
         raise CommandError("There is no such client to revoke. See: throughline client list")
@@ -258,11 +269,12 @@ def token(
     """Print a bearer token for a client, and nothing else."""
     from app.commands import registration
     from app.commands.databases import with_database
+    from app.commands.trust import note
 
     settings = _settings()
 
     async def work(opened: Database, reached: Reached) -> str:
-        return await registration.token(
+        made = await registration.token(
             opened,
             reached.base,
             client,
@@ -271,5 +283,43 @@ def token(
             lifetime=settings.token_lifetime_seconds,
             emergency_reason=emergency_reason,
         )
+        await note(reached, "token", client)
+        return made
 
     print(with_database(settings, work))
+
+
+@audit_app.command("verify")
+def audit_verify(
+    noted: Annotated[
+        list[str] | None,
+        typer.Option(help="A head that an earlier run printed (lane:seq:hash); repeat it"),
+    ] = None,
+) -> None:
+    """Compute the audit's hash chain again; prints its heads, or names the first broken link (exit 1)."""
+    from app.commands import trust
+    from app.commands.errors import CommandError
+
+    found = trust.verify_audit(_settings(), noted or ())
+    if found.broken is not None:
+        each = found.broken
+        raise CommandError(
+            f"The audit is broken at lane {each.lane}, row {each.seq} "
+            f"({each.recorded:%Y-%m-%d %H:%M:%S} UTC): {each.fault}."
+        )
+    _notes().print(f"{found.rows} rows verified. Keep these heads elsewhere, for --noted:")
+    for head in found.heads:
+        print(f"{head.lane}:{head.seq}:{head.hash}")
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    overlap: Annotated[
+        int | None,
+        typer.Option(help="Seconds that older keys stay good; by default as long as a token"),
+    ] = None,
+) -> None:
+    """Make a new signing key; the old ones stay published until the tokens they signed have expired."""
+    from app.commands import trust
+
+    print(trust.rotate_keys(_settings(), overlap))

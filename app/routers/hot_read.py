@@ -50,6 +50,8 @@ def _plain_read(scope: Scope) -> tuple[str, str] | None:
     type_, slash, id_ = path[len(_PREFIX) :].partition("/")
     if not slash or not registry.is_resource_type(type_) or not is_logical_id(id_):
         return None
+    if type_ == "AuditEvent":  # rendered from the audit (`app.routers.audit`)
+        return None
     for name, value in scope["headers"]:
         if name == b"accept" and value not in _PLAIN:
             return None
