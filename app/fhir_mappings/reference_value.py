@@ -88,10 +88,11 @@ def target_type(reference: Mapping[str, Any], root: Mapping[str, Any]) -> str | 
     """The type of what a Reference points at, as far as the resource itself tells.
 
     root: the resource in which `contained` is looked up. Read from the text, else from the
-    contained resource, else from `Reference.type`; None where none of them tells.
+    contained resource, else from `Reference.type`; None where none of them tells. What is of the wrong
+    JSON type tells nothing: the validator asks before it knows whether all is well.
     """
     text = reference.get("reference")
-    if text is not None:
+    if type(text) is str:
         value = parse_reference(text)
         if value.type is not None:
             return value.type
@@ -102,8 +103,9 @@ def target_type(reference: Mapping[str, Any], root: Mapping[str, Any]) -> str | 
 
 
 def _contained_type(local_id: str | None, root: Mapping[str, Any]) -> str | None:
-    for each in root.get("contained", ()):
-        if each.get("id") == local_id:
+    contained = root.get("contained")
+    for each in contained if type(contained) is list else ():
+        if type(each) is dict and each.get("id") == local_id:
             found = each.get("resourceType")
             return found if isinstance(found, str) else None
     return None

@@ -133,7 +133,8 @@ def test_what_cannot_be_known_is_undecided(expression: str) -> None:
 @pytest.mark.parametrize(
     "expression",
     ["", "name.", "name given", "name.unknownFunction()", "%secret", "where()", "name.where(a, b)",
-     "1 +", "'a", "name[", "x is", "name.first(1)", "(" * (MAX_NESTING + 1), "a" * 10_001],
+     "1 +", "'a", "name[", "x is", "name.first(1)", "(" * (MAX_NESTING + 1), "a" * 10_001,
+     "a" + ".a" * 3000, "1" + "+1" * 3000, "a" + "[0]" * 3000, "a" + ".where(b)" * 1000],
 )  # fmt: skip
 def test_an_expression_that_is_not_understood_is_refused(expression: str) -> None:
     with pytest.raises(FhirPathError):

@@ -27,7 +27,7 @@ from app.fhir_mappings.profiles.elements import ProfileError, compile_profile
 from app.fhir_mappings.registry import RESOURCE_TYPES
 from app.fhir_mappings.structure import TypeDefinition, definition, invariants, type_names
 from app.fhir_mappings.validate import validate
-from tests.fhir_mappings.profile_sources import OURS, REFERRAL_PROFILES
+from tests.fhir_mappings.profile_sources import OURS, REFERRAL_PROFILES, US_CORE, us_core
 from tests.official_examples import examples
 
 EXAMPLES = int(os.environ.get("TL_FUZZ_EXAMPLES", "120"))
@@ -36,8 +36,11 @@ BOUNDED = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-DEFINITIONS = Definitions(REFERRAL_PROFILES)
-PROFILES = [OURS + name for name in ("care-plan", "sdoh-task", "condition", "goal")]
+DEFINITIONS = Definitions([*us_core(), *REFERRAL_PROFILES])
+PROFILES = [
+    *(OURS + name for name in ("care-plan", "sdoh-task", "condition", "goal")),
+    *(US_CORE + name for name in ("us-core-patient", "us-core-blood-pressure")),
+]
 
 
 def judge(data: bytes) -> list[Issue]:
@@ -168,8 +171,11 @@ def value(draw: Any, type_name: str, depth: int) -> Any:
     return tree(draw, shape, depth - 1)
 
 
+PROFILED = ("CarePlan", "Condition", "Goal", "Observation", "Patient", "Task")
+
+
 def resource(draw: Any, depth: int) -> dict[str, Any]:
-    name = draw(st.sampled_from(RESOURCE_TYPES))
+    name = draw(st.one_of(st.sampled_from(RESOURCE_TYPES), st.sampled_from(PROFILED)))
     return {"resourceType": name, **tree(draw, definition(name), depth)}
 
 

@@ -353,3 +353,17 @@ def test_what_is_checked_elsewhere_or_not_at_all_is_listed_with_the_reason() -> 
 def test_an_invariant_on_an_element_is_known_by_its_slot() -> None:
     assert definition("Organization").slots["telecom"].path == "Organization.telecom"
     assert definition("Organization").slots["name"].path == ""
+
+
+def test_the_deepest_text_that_can_be_parsed_does_not_exhaust_an_invariant() -> None:
+    item = '{"linkId":"last","type":"string"}'
+    concept = '{"code":"last"}'
+    for level in range(97):
+        item = f'{{"linkId":"{level}","type":"group","item":[{item}]}}'
+        concept = f'{{"code":"{level}","concept":[{concept}]}}'
+    nested = (
+        f'{{{QUESTIONNAIRE},"item":[{item}]}}',
+        f'{{"resourceType":"CodeSystem","status":"active","content":"complete","concept":[{concept}]}}',
+    )
+    for text in nested:
+        assert validate(parse(text.encode(), max_depth=200)) == []

@@ -406,6 +406,8 @@ def test_faults_of_structure_do_not_stop_a_profile() -> None:
         {"category": 3, "text": [], "subject": "x"},
         {"category": [None, 3, {"coding": {}}, {"coding": [3, None]}]},
         {"contained": [3, {"resourceType": 4}], "extension": [{"url": 3}, 4]},
+        {"subject": {"reference": [None]}},
+        {"subject": {"reference": "#a"}, "contained": {"id": "a"}},
     ):
         found = validate(
             RESOURCES["care-plan"] | broken, profiles=[OURS + "care-plan"], definitions=definitions

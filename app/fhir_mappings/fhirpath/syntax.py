@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 MAX_LENGTH: Final = 10_000
 MAX_NESTING: Final = 40
+MAX_STEPS: Final = 100
 
 
 class FhirPathError(ValueError):
@@ -122,12 +123,34 @@ _ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 def parse_fhirpath(text: str) -> Node:
     """The tree of an expression.
 
-    FhirPathError where the text is no FHIRPath, longer than `MAX_LENGTH` characters, or nested
-    more than `MAX_NESTING` levels deep (a text of somebody's profile must not exhaust the stack).
+    FhirPathError where the text is no FHIRPath, longer than `MAX_LENGTH` characters, nested more
+    than `MAX_NESTING` levels deep, or has more than `MAX_STEPS` steps or operators in a row (a text
+    of somebody's profile must not exhaust the stack, here or where it is evaluated).
     """
     if len(text) > MAX_LENGTH:
         raise FhirPathError("the expression is too long")
-    return _Parser(text).whole()
+    tree = _Parser(text).whole()
+    level, depth = [tree], 0
+    while level:
+        depth += 1
+        if depth > MAX_STEPS:
+            raise FhirPathError("the expression has too many steps in a row")
+        level = [below for node in level for below in _below(node)]
+    return tree
+
+
+def _below(node: Node) -> list[Node]:
+    match node:
+        case Member(of, _):
+            return [] if of is None else [of]
+        case Call(of, _, arguments):
+            return [*arguments] if of is None else [of, *arguments]
+        case Indexer(left, right) | Operation(_, left, right):
+            return [left, right]
+        case TypeOperation(_, of, _) | Negation(of):
+            return [of]
+        case Literal() | Variable():
+            return []
 
 
 class _Parser:
