@@ -9,8 +9,15 @@ import httpx
 from app.interactions.validation import ProfileGuard
 from app.interactions.writing import WriteRules
 from app.routers.service import Service
-from tests.fhir_mappings.profile_sources import OURS, REFERRAL_PROFILES, element, profile
-from tests.fhir_mappings.test_profiles import RESOURCES
+from tests.fhir_mappings.profile_sources import (
+    OURS,
+    REFERRAL_PROFILES,
+    US_CORE,
+    element,
+    profile,
+    us_core,
+)
+from tests.fhir_mappings.test_profiles import RESOURCES, us_patient
 from tests.spine.conftest import AGENCIES, World, new_patient
 
 RIVER, HARBOR = AGENCIES[:2]
@@ -85,6 +92,24 @@ async def test_a_stored_profile_is_judged_by_and_its_value_sets_are_found(world:
     assert ("warning", "not-found", "Goal.meta.profile") in found
     unknown = told(await river.post("/Goal/$validate?profile=http://example.org/none", GOAL))
     assert ("error", "not-found", "Goal.meta.profile") in unknown
+
+
+async def test_us_core_is_loaded_as_it_comes_from_its_publisher(world: World) -> None:
+    river = world[RIVER]
+    for source in us_core():
+        answer = await river.post("/StructureDefinition", source)
+        assert answer.status_code == 201, answer.text
+    path = f"/Patient/$validate?profile={US_CORE}us-core-patient"
+    well = told(await river.post(path, us_patient()))
+    assert [each for each in well if each[0] == "error"] == []
+    # The value sets of race and birth sex are not loaded, and that is told.
+    assert ("information", "informational", "Patient.extension[1].value") in well
+    broken = us_patient(identifier=[{"value": "1"}], name=[{"use": "usual"}])
+    found = told(await river.post(path, broken))
+    assert [each for each in found if each[0] == "error"] == [
+        ("error", "required", "Patient.identifier[0].system"),
+        ("error", "invariant", "Patient"),
+    ]
 
 
 async def test_what_replaces_a_resource_is_judged_for_who_may_read_it(world: World) -> None:
