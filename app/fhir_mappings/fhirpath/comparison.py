@@ -69,9 +69,8 @@ def compare(left: Item, right: Item) -> int | None:
         return _sign(a, b)
     if type(a) is str and type(b) is str:
         if left.type in _MOMENTS or right.type in _MOMENTS:
-            if len(a) == len(b) and (a[10:11] != "T" or a[16:] == b[16:]) and a[:10] != b[:10]:
-                # The same precision and offset: the texts have the order of the moments.
-                return -1 if a < b else 1
+            if _are_alike(a, b):
+                return _sign(a, b)
             return _ordered(_moment(a), _moment(b))
         if left.type in _TIMES or right.type in _TIMES:
             return _ordered(_clock(a), _clock(b))
@@ -114,6 +113,13 @@ def _quantities(a: Any, b: Any) -> int | None:
         if a.get(name) != b.get(name):
             return None
     return _sign(first, second)
+
+
+def _are_alike(a: str, b: str) -> bool:
+    """The same precision and offset, so that the texts have the order of the moments."""
+    if len(a) != len(b):
+        return False
+    return len(a) <= 10 or a[-1] == b[-1] == "Z" or (a[-6:] == b[-6:] and a[-6] in "+-")
 
 
 def _sign(a: Any, b: Any) -> int:
