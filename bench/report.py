@@ -31,6 +31,7 @@ class Report:
         self._title = title
         self._plan = plan
         self._figures: list[Figure] = []
+        self._notes: list[str] = []
         print(f"\n{title}: {self._about()}", flush=True)
 
     def _about(self) -> str:
@@ -44,6 +45,11 @@ class Report:
         self._figures.append(figure)
         verdict = f"{figure.wanted:>8} {'holds' if figure.met else 'NOT'}" if figure.wanted else ""
         print(f"  {figure.ratio:6.2f}  {verdict:16} {figure.name}  ({figure.measured})", flush=True)
+
+    def note(self, text: str) -> None:
+        """Print something that is no figure."""
+        self._notes.append(text)
+        print(f"          {text}", flush=True)
 
     def end(self, file: Path | None) -> None:
         """Append the table to `file`."""
@@ -61,6 +67,8 @@ class Report:
                 f"{('yes' if f.met else 'no') if f.wanted else ''} | {f.measured} |"
                 for f in self._figures
             ),
+            "",
+            *(f"- {note}" for note in self._notes),
             "",
         ]
         with file.open("a") as out:

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import asyncpg
 
 from app.consent.model import Action
 from app.consent.purposes import purpose_bit
 from app.fhir_mappings import registry
-from app.fhir_mappings.search_query import SearchQuery, parse
-from app.storage import predicate, resources, search_sql
+from app.interactions.search import SearchRules, search_type
+from app.storage import predicate, resources
 from app.storage.database import Caller, Database, entered
 from app.storage.identities import Identity, resolve_caller
 from app.storage.resources import Stored
@@ -31,8 +31,16 @@ from bench.report import Figure
 
 _ALIAS: Final = re.compile(r"CASE WHEN (\w+)\.patient IS NULL")
 _TYPES: Final = ("bigint[]", "bigint[]", "bigint", "bigint", "integer", "bigint")
-_UNUSED: Final = "WITH caller AS (SELECT {})".format(
+UNUSED: Final = "WITH caller AS (SELECT {})".format(
     ", ".join(f"${n}::{sql_type}" for n, sql_type in enumerate(_TYPES, start=1))
+)
+
+_RULES: Final = SearchRules(
+    base_url="http://127.0.0.1:8000/fhir",
+    strict=True,
+    default_count=50,
+    max_count=1_000,
+    cursor_key=bytes(32),
 )
 
 
@@ -51,6 +59,11 @@ class Recorder:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.heard: list[Statement] = []
+
+    @property
+    def searches(self) -> Recorder:
+        """Searches are heard like everything else."""
+        return self
 
     async def fetch(
         self,
@@ -84,8 +97,14 @@ class Bench:
     plan: Plan
     database: Database
     caller: Caller
-    owner: asyncpg.Connection
-    service: asyncpg.Connection
+    owners: Mapping[bool, asyncpg.Connection]
+    services: Mapping[bool, asyncpg.Connection]
+    """By whether a statement is by key: the service plans those once, and searches for their values."""
+
+    @property
+    def owner(self) -> asyncpg.Connection:
+        """A connection that no policy binds."""
+        return self.owners[False]
 
     async def read(self, type_: str, id_: str) -> Stored | None:
         """As the service reads."""
@@ -97,31 +116,26 @@ class Bench:
         await work(recorder)
         return recorder.heard
 
-    def query(self, type_: str, text: str) -> SearchQuery:
-        """A parsed search, `name=value` pairs joined by `&`."""
+    async def searched(self, type_: str, text: str) -> list[Statement]:
+        """What storage sends for one search by `name=value` pairs joined by `&`."""
         pairs = [(n, v) for n, _, v in (each.partition("=") for each in text.split("&"))]
-        return parse(type_, pairs, strict=True, base_urls=(), max_count=1_000, default_count=50)
-
-    async def page(self, type_: str, text: str) -> Statement:
-        """The statement of a search's first page."""
-        query = self.query(type_, text)
-        (statement,) = await self.heard(
-            lambda reader: search_sql.page(reader, self.caller, query, 0)
-        )
-        return statement
+        recorder = Recorder(self.database)
+        # A search needs of the database no more than what the recorder gives.
+        await search_type(cast(Database, recorder), self.caller, type_, pairs, _RULES)
+        return recorder.heard
 
     def runs(self) -> dict[str, Run]:
         """Ways to run a statement: unchecked, checked, walls."""
         first = self.caller.parameters()
 
-        def way(connection: asyncpg.Connection, text: Callable[[str], str]) -> Run:
+        def way(connections: Mapping[bool, asyncpg.Connection], text: Callable[[str], str]) -> Run:
             texts: dict[str, str] = {}
 
             async def run(statement: Statement) -> Sequence[asyncpg.Record]:
                 found = texts.get(statement.body)
                 if found is None:
                     found = texts[statement.body] = text(statement.body)
-                rows: Sequence[asyncpg.Record] = await connection.fetch(
+                rows: Sequence[asyncpg.Record] = await connections[statement.by_key].fetch(
                     found, *first, *statement.arguments
                 )
                 return rows
@@ -129,42 +143,54 @@ class Bench:
             return run
 
         return {
-            "unchecked": way(self.owner, lambda b: f"{_UNUSED} {without_predicate(b)}"),
-            "checked": way(self.owner, lambda b: f"{_UNUSED} {b}"),
-            "walls": way(self.service, entered),
+            "unchecked": way(self.owners, lambda b: f"{UNUSED} {without_predicate(b)}"),
+            "checked": way(self.owners, lambda b: f"{UNUSED} {b}"),
+            "walls": way(self.services, entered),
         }
 
-    async def compare(self, statements: Sequence[Statement], best_of: int = 3) -> Times[Statement]:
-        """Time the statements by every way, in turns."""
-        return await in_turns(statements, self.runs(), best_of=best_of)
+    async def compare_all(
+        self, works: Sequence[list[Statement]], best_of: int = 3
+    ) -> Times[list[Statement]]:
+        """Time pieces of work, each of some statements, by every way, in turns."""
+
+        def way(run: Run) -> Callable[[list[Statement]], Awaitable[None]]:
+            async def each(statements: list[Statement]) -> None:
+                for statement in statements:
+                    await run(statement)
+
+            return each
+
+        runs = {name: way(run) for name, run in self.runs().items()}
+        return await in_turns(works, runs, warm=2, best_of=best_of)
 
     async def read_figures(self, reads: Sequence[tuple[str, str]]) -> list[Figure]:
         """A read in SQL: the predicate, and both walls, over no check."""
         statements = [
-            statement
-            for type_, id_ in reads
-            for statement in await self.heard(
+            await self.heard(
                 lambda r, t=type_, i=id_: resources.read(  # type: ignore[misc]
                     r, self.caller, registry.type_code(t), i
                 )
             )
+            for type_, id_ in reads
         ]
-        times = await self.compare(statements)
+        times = await self.compare_all(statements)
         return figures("read", times, 1.25, 1.6)
 
     async def patient_search_figures(self, count: int = 150) -> list[Figure]:
         """A search of fifty of one patient's resources, likewise."""
         draw = random.Random(11)
-        statements: list[Statement] = []
+        statements: list[list[Statement]] = []
         while len(statements) < count:
             patient = self.plan.id(0, draw.randrange(self.plan.patients))
             if await self.read("Patient", patient) is not None:
-                statements.append(await self.page("Observation", f"patient={patient}&_count=50"))
-        times = await self.compare(statements)
+                statements.append(
+                    await self.searched("Observation", f"patient={patient}&_count=50")
+                )
+        times = await self.compare_all(statements)
         return figures("patient search of 50", times, 1.25, 1.6)
 
 
-def figures(name: str, times: Times[Statement], checked: float, walls: float) -> list[Figure]:
+def figures(name: str, times: Times[list[Statement]], checked: float, walls: float) -> list[Figure]:
     """The two ratios of a statement, with what they should be."""
     made = []
     for way, most, said in (("checked", checked, "predicate"), ("walls", walls, "both walls")):
@@ -187,17 +213,26 @@ async def opened(made: Cluster, plan: Plan) -> AsyncIterator[Bench]:
     database = await Database.open(
         made.service_url, minimum=1, maximum=2, statement_timeout_ms=60_000
     )
-    # Searches are planned for their values, as the service does.
-    options = {"search_path": "tl", "plan_cache_mode": "force_custom_plan"}
-    owner = await asyncpg.connect(made.owner_url, server_settings=options)
-    service = await asyncpg.connect(made.service_url, server_settings=options)
+    owners, services = [
+        {
+            by_key: await asyncpg.connect(
+                url,
+                server_settings={
+                    "search_path": "tl",
+                    "plan_cache_mode": "force_generic_plan" if by_key else "force_custom_plan",
+                },
+            )
+            for by_key in (True, False)
+        }
+        for url in (made.owner_url, made.service_url)
+    ]
     identity = Identity(plan.organizations[0], None, None)
     caller = await resolve_caller(
         database.pool, identity, purpose=purpose_bit("TREAT"), emergency=False
     )
     try:
-        yield Bench(plan, database, caller, owner, service)
+        yield Bench(plan, database, caller, owners, services)
     finally:
-        await owner.close()
-        await service.close()
+        for connection in (*owners.values(), *services.values()):
+            await connection.close()
         await database.close()
