@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check fuzz-validation lock clean
+.PHONY: help demo serve test check fuzz-validation bench lock clean
 
 PYTHON ?= python3
 UV ?= uv
@@ -30,10 +30,13 @@ test: check ## Check, then run every test on a real database
 fuzz-validation: $(STAMP) ## Throw 20,000 broken texts, trees, expressions and profiles at the validator
 	TL_FUZZ_EXAMPLES=20000 $(BIN)/pytest -n 0 tests/fhir_mappings/test_fuzz.py
 
+bench: $(STAMP) ## Load a million resources once, measure, and write bench/RESULTS.md
+	$(BIN)/python -m bench
+
 lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 	printf 'hatchling\neditables\n' | $(UV) pip compile pyproject.toml - --extra test \
 	  --generate-hashes --universal --python-version 3.11 --quiet \
 	  --custom-compile-command 'make lock' -o requirements.lock
 
 clean: ## Remove the environment, caches and the embedded database
-	rm -rf .venv .cache .throughline .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .cache .bench .throughline .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

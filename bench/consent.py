@@ -140,7 +140,8 @@ async def _population(bench: Bench, report: Report) -> None:
     await bench.owner.execute("DROP SCHEMA bench CASCADE")
 
 
-async def _measure(made: Cluster, plan: Plan, report: Report, count: int) -> None:
+async def measure(made: Cluster, plan: Plan, report: Report, count: int) -> None:
+    """All figures of this program."""
     async with opened(made, plan) as bench:
         await _by_consents(bench, report, count)
         await _population(bench, report)
@@ -150,7 +151,7 @@ def main() -> None:
     given = arguments("Measure what consent costs").parse_args()
     with store(given.patients, given.folder, keep=given.keep) as (made, plan):
         report = Report("Consent", plan)
-        asyncio.run(_measure(made, plan, report, min(given.cases, 150)))
+        asyncio.run(measure(made, plan, report, min(given.cases, 150)))
         report.end(given.report)
 
 

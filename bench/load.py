@@ -328,19 +328,7 @@ async def _fill(made: Cluster, patients: int, seed: int, workers: int) -> Plan:
     switches = await owner.fetch(_INDEXES, [*_COLUMNS, "consent_grant"])
     for switch in switches:
         await owner.execute(switch["off"])
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        loop = asyncio.get_running_loop()
-        works = [
-            loop.run_in_executor(pool, _slot, made.owner_url, plan, slot)
-            for slot in range(len(SLOTS))
-        ]
-        done = 0
-        for number, work in enumerate(asyncio.as_completed(works), start=1):
-            done += await work
-            if number % 10:
-                continue
-            print(f"  {done:,} resources, {time.monotonic() - started:.0f} s", flush=True)
+    await _slots(made.owner_url, plan, workers, started)
     rows, known = _more_consents(plan)
     await _copy(owner, rows)
     grants = await _put_grants(owner, _grants(plan, known))
@@ -353,6 +341,22 @@ async def _fill(made: Cluster, patients: int, seed: int, workers: int) -> Plan:
     await owner.close()
     print(f"  loaded in {time.monotonic() - started:.0f} s", flush=True)
     return plan
+
+
+async def _slots(url: str, plan: Plan, workers: int, started: float) -> None:
+    """Every slot, in so many processes; in this one where there are none."""
+    loop = asyncio.get_running_loop()
+    if not workers:
+        for slot in range(len(SLOTS)):
+            await loop.run_in_executor(None, _slot, url, plan, slot)
+        return
+    done = 0
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        works = [loop.run_in_executor(pool, _slot, url, plan, slot) for slot in range(len(SLOTS))]
+        for number, work in enumerate(asyncio.as_completed(works), start=1):
+            done += await work
+            if number % 10 == 0:
+                print(f"  {done:,} resources, {time.monotonic() - started:.0f} s", flush=True)
 
 
 def _digest() -> str:

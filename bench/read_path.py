@@ -48,7 +48,7 @@ def server(kind: str, url: str) -> Iterator[int]:
     port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "bench.serve", kind, str(port), url])
     try:
-        for _ in range(200):
+        for _ in range(1200):
             with socket.socket() as sock:
                 if sock.connect_ex(("127.0.0.1", port)) == 0:
                     break
@@ -96,6 +96,8 @@ class LoadClient:
         """End it."""
         if self._process.stdin is not None:
             self._process.stdin.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         self._process.wait(10)
 
 
@@ -173,7 +175,7 @@ async def _prepare(made: Cluster, plan: Plan, count: int) -> list[tuple[str, str
 
 async def _in_sql(made: Cluster, plan: Plan, reads: Sequence[tuple[str, str]]) -> list[Figure]:
     async with opened(made, plan) as bench:
-        return [*await bench.read_figures(reads), *await bench.patient_search_figures()]
+        return [*await bench.read_figures(reads), *await bench.patient_search_figures(min(150, len(reads)))]
 
 
 def measure(

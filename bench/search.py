@@ -87,7 +87,8 @@ async def cases(bench: Bench, search: Search, patients: Sequence[str]) -> list[l
     return [await bench.searched(search.type, text) for text in texts]
 
 
-async def _figures(made: Cluster, plan: Plan, report: Report, count: int) -> None:
+async def figures(made: Cluster, plan: Plan, report: Report, count: int) -> None:
+    """Every kind of search, by every way."""
     async with opened(made, plan) as bench:
         patients = await visible_patients(bench, count)
         for search in SEARCHES:
@@ -118,7 +119,8 @@ def _side(run: Run, held: Sequence[list[Statement]]) -> Callable[[int], Awaitabl
     return case
 
 
-async def _growth(stores: Sequence[tuple[Cluster, Plan]], report: Report, count: int) -> None:
+async def growth(stores: Sequence[tuple[Cluster, Plan]], report: Report, count: int) -> None:
+    """The patient-scoped searches on two stores, the smaller first, in turns."""
     async with AsyncExitStack() as stack:
         benches = [await stack.enter_async_context(opened(*each)) for each in stores]
         patients = [await visible_patients(bench, count) for bench in benches]
@@ -157,10 +159,10 @@ def main() -> None:
     with ExitStack() as stack:
         large = stack.enter_context(store(given.patients, given.folder, keep=given.keep))
         report = Report("Searches", large[1])
-        asyncio.run(_figures(*large, report, count))
+        asyncio.run(figures(*large, report, count))
         if given.smaller:
             small = stack.enter_context(store(given.smaller, keep=given.keep))
-            asyncio.run(_growth((small, large), report, count))
+            asyncio.run(growth((small, large), report, count))
         report.end(given.report)
 
 

@@ -176,7 +176,7 @@ class Bench:
         times = await self.compare_all(statements)
         return figures("read", times, 1.25, 1.6)
 
-    async def patient_search_figures(self, count: int = 150) -> list[Figure]:
+    async def patient_search_figures(self, count: int) -> list[Figure]:
         """A search of fifty of one patient's resources, likewise."""
         draw = random.Random(11)
         statements: list[list[Statement]] = []
