@@ -49,18 +49,18 @@ async def _reads(bench: Bench, patients: Sequence[int], count: int) -> list[list
     return found
 
 
-async def _searches(bench: Bench, patients: Sequence[int]) -> list[list[Statement]]:
-    ids = [bench.plan.id(0, patient) for patient in patients]
+async def _searches(bench: Bench, patients: Sequence[int], count: int) -> list[list[Statement]]:
+    ids = [bench.plan.id(0, patient) for patient in patients[:count]]
     seen = [id_ for id_ in ids if await bench.read("Patient", id_) is not None]
     statements = [await bench.searched(_TYPE, f"patient={id_}&_count=50") for id_ in seen]
-    return statements * max(1, 30 // max(1, len(statements)))
+    return statements * max(1, min(30, count) // max(1, len(statements)))
 
 
 async def _by_consents(bench: Bench, report: Report, count: int) -> None:
     for consents, patients in _cohorts(bench.plan):
         for name, statements in (
             ("read", await _reads(bench, patients, count)),
-            ("patient search of 50", await _searches(bench, patients)),
+            ("patient search of 50", await _searches(bench, patients, count)),
         ):
             if not statements:
                 report.note(

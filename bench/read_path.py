@@ -175,7 +175,10 @@ async def _prepare(made: Cluster, plan: Plan, count: int) -> list[tuple[str, str
 
 async def _in_sql(made: Cluster, plan: Plan, reads: Sequence[tuple[str, str]]) -> list[Figure]:
     async with opened(made, plan) as bench:
-        return [*await bench.read_figures(reads), *await bench.patient_search_figures(min(150, len(reads)))]
+        return [
+            *await bench.read_figures(reads),
+            *await bench.patient_search_figures(min(150, len(reads))),
+        ]
 
 
 def measure(
