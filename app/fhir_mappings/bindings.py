@@ -1,16 +1,18 @@
 """Required bindings: the codes that an element may hold, expanded at build time from the R4
 package.
 
-Value sets that cannot be expanded (MIME types, UCUM, currencies) are not checked;
-`app.fhir_mappings.structure.unexpanded` lists them with the reason.
+Value sets that cannot be expanded are listed with the reason by
+`app.fhir_mappings.structure.unexpanded`. Of MIME types and currencies the form is checked; UCUM units
+and LOINC's answers, which bind a few elements of evidence and sequences, are not.
 
-Pinned: hl7.org/fhir/R4/terminologies.html#required.
+Pinned: hl7.org/fhir/R4/terminologies.html#required, hl7.org/fhir/R4/valueset-mimetypes.html.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import re
+from collections.abc import Callable, Container, Mapping
+from typing import Any, Final
 
 from app.errors import IssueCode
 from app.fhir_mappings.faults import Path, Walk
@@ -19,8 +21,30 @@ from app.fhir_mappings.structure import value_set
 Bound = Callable[[dict[str, Any], Path, Walk], None]
 
 
-def bound_codes(url: str | None) -> frozenset[str] | None:
+class _Form:
+    """All codes of a form, for a value set that nobody can list."""
+
+    def __init__(self, pattern: str) -> None:
+        self._matches = re.compile(pattern, re.ASCII).fullmatch
+
+    def __contains__(self, code: object) -> bool:
+        return type(code) is str and self._matches(code) is not None
+
+
+_NAME: Final = r"[A-Za-z0-9!#$&^_.+\-]+"
+_FORMS: Final[Mapping[str, _Form]] = {
+    # R4 itself also writes the short names of its own formats (CapabilityStatement.format).
+    "http://hl7.org/fhir/ValueSet/mimetypes": _Form(
+        rf"{_NAME}/{_NAME}(?: ?;.*)?|xml|json|ttl|none"
+    ),
+    "http://hl7.org/fhir/ValueSet/currencies": _Form(r"[A-Z]{3}"),
+}
+
+
+def bound_codes(url: str | None) -> Container[str] | None:
     """Codes that a `code` with a required binding may hold; None where any may stand."""
+    if url is not None and url in _FORMS:
+        return _FORMS[url]
     systems = value_set(url) if url else None
     return frozenset().union(*systems.values()) if systems is not None else None
 

@@ -457,6 +457,21 @@ def test_recursion_by_content_reference_is_followed() -> None:
     ]
 
 
+def test_of_codes_that_nobody_can_list_the_form_is_checked() -> None:
+    for good in ("application/pdf", "text/plain; charset=UTF-8", "application/fhir+json"):
+        assert faults(PATIENT, photo=f'[{{"contentType":"{good}"}}]') == []
+    for bad in ("pdf", "application/", "a/b c", "text"):
+        assert faults(PATIENT, photo=f'[{{"contentType":"{bad}"}}]') == [
+            ("code-invalid", "Patient.photo[0].contentType")
+        ]
+    plan = '{"resourceType":"InsurancePlan","name":"x"}'
+    cost = '[{{"generalCost":[{{"cost":{{"value":1,"currency":"{}"}}}}]}}]'
+    assert faults(plan, plan=cost.format("EUR")) == []
+    assert faults(plan, plan=cost.format("euro")) == [
+        ("code-invalid", "InsurancePlan.plan[0].generalCost[0].cost.currency")
+    ]
+
+
 def test_a_required_binding_on_a_concept_needs_one_coding_of_it() -> None:
     condition = '{"resourceType":"Condition","subject":{"reference":"Patient/a"}}'
     system = "http://terminology.hl7.org/CodeSystem/condition-clinical"
