@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from app.routers import (
     audit,
@@ -22,8 +23,10 @@ from app.routers import (
 )
 from app.routers import type as type_router
 from app.routers.hot_read import HotRead
+from app.routers.protection import Protection
 from app.routers.service import Service
 from app.security.keysets import KeySets, open_http
+from app.security.rate import RateLimit
 from app.security.trust import Trust
 from app.settings import Settings
 from app.storage.audit import AuditWriter
@@ -54,7 +57,9 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
                 settings,
                 database,
                 trust,
-                trust.verifier(settings.fhir_base.removesuffix("/fhir")),
+                trust.verifier(
+                    settings.fhir_base.removesuffix("/fhir"), RateLimit(settings.rate_limit)
+                ),
                 writer,
                 await server_secret(database.pool, "cursor"),
                 KeySets(await opened.enter_async_context(open_http())),
@@ -71,6 +76,22 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     )
     # The first added is the innermost: whatever wraps the routes wraps the hot read too.
     application.add_middleware(HotRead)
+    application.add_middleware(
+        Protection,
+        https=settings.fhir_base.startswith("https://"),
+        max_parameters=settings.max_parameters,
+    )
+    if settings.cors_origins:
+        application.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=[
+                *("Authorization", "Content-Type", "Prefer", "X-Request-Id"),
+                *("If-Match", "If-None-Match", "If-None-Exist", "If-Modified-Since"),
+            ],
+            expose_headers=["ETag", "Location", "Last-Modified", "Retry-After", "X-Request-Id"],
+        )
     application.include_router(health.router)
     application.include_router(oauth.router)
     application.include_router(discovery.router)

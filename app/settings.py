@@ -77,6 +77,21 @@ class Settings(BaseSettings):
     statement_timeout_ms: int = Field(default=10_000, ge=1)
     """Longest a database statement may run, in milliseconds."""
 
+    request_timeout_ms: int = Field(default=20_000, ge=1)
+    """Longest a FHIR request may take, waiting for a database connection included, in milliseconds."""
+
+    max_parameters: int = Field(default=200, ge=1)
+    """Most search parameters accepted in one request."""
+
+    rate_limit: str = Field(default="10000/second", pattern=r"^$|^[1-9]\d*/(second|minute|hour)$")
+    """Most requests of one client to one process, such as `600/minute`; empty for no limit."""
+
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call the service from a browser, as a JSON list; none by default."""
+
+    allow_plain_http: bool = False
+    """Whether to serve beyond this machine without https; for closed networks with no real records."""
+
     token_lifetime_seconds: int = Field(default=900, ge=1)
     """How long an access token is valid, in seconds; one for an emergency 900 at most."""
 

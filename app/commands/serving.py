@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+import psycopg
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
@@ -28,6 +30,7 @@ from app.commands.databases import Announce, Reached, database, quiet
 from app.commands.errors import CommandError
 from app.main import create_app
 from app.settings import Settings
+from app.storage import health
 
 SERVER: Final[dict[str, Any]] = {
     "loop": "uvloop",
@@ -66,6 +69,7 @@ def run(
             listening(settings) as listener,
             database(settings, serving=True, announce=announce) as reached,
         ):
+            refuse_unsafe(settings, reached)
             if prepare is not None:
                 prepare(reached)
             if when_ready is not None:
@@ -75,6 +79,28 @@ def run(
             _serve(settings, reached, listener)
     except _Ended:
         announce("Stopped")
+
+
+def refuse_unsafe(settings: Settings, reached: Reached) -> None:
+    """CommandError where the settings or the database would let somebody see what they may not.
+
+    The checks are those of `throughline doctor`; these are the ones without which nothing is served.
+    """
+    # In a container the socket is open to all, and the address that is published tells how far it reaches.
+    reach = urlsplit(settings.base_url).hostname if settings.base_url else settings.host
+    local = reach in ("127.0.0.1", "::1", "localhost")
+    https = settings.fhir_base.startswith("https://")
+    if not (local or https or settings.allow_plain_http):
+        raise CommandError(
+            "The service would listen beyond this machine in plain http. Put a proxy with TLS before it and "
+            "set TL_BASE_URL to its https address; or set TL_ALLOW_PLAIN_HTTP on a closed network."
+        )
+    wanted = health.Wanted(settings.service_role, settings.workers * settings.pool_max)
+    with psycopg.connect(reached.url, connect_timeout=10, autocommit=True) as connection:
+        faults = health.unsafe(connection, wanted)
+    if faults:
+        told = "; ".join(f"{each.name}: {each.fault}. {each.remedy}" for each in faults)
+        raise CommandError(f"The database is not safe to serve. {told}")
 
 
 @contextmanager

@@ -127,6 +127,12 @@ async def read_form(request: Request, limit: int) -> list[tuple[str, str]]:
             status=415,
         )
     body = await _read(request, limit)
+    if body.count(b"&") >= request.app.state.service.settings.max_parameters:
+        raise fhir_error(
+            IssueCode.TOO_COSTLY,
+            "The request has more parameters than this server takes.",
+            status=400,
+        )
     form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
     request.state.form = form
     return form

@@ -36,12 +36,15 @@ _LONGEST_REASON: Final = 1000
 
 
 class _Refused(Exception):  # noqa: N818 - an OAuth error answer
-    def __init__(self, error: str, description: str, status: int = 400) -> None:
+    def __init__(
+        self, error: str, description: str, status: int = 400, retry_after: str = ""
+    ) -> None:
         self.error, self.description, self.status = error, description, status
+        self.retry_after = retry_after
         super().__init__(error)
 
 
-_BUSY: Final = _Refused("temporarily_unavailable", "try again in a moment", 503)
+_BUSY: Final = _Refused("temporarily_unavailable", "try again in a moment", 503, "1")
 
 
 @router.post("/oauth/token", summary="token")
@@ -115,6 +118,7 @@ async def _exchange(
     try:
         form = await _form(request)
         client = await _authenticate(service, request, form)
+        _admit(service, client)
         answer = JSONResponse(await work(service, client, form))
     except _Refused as refused:
         answer = _refusal(refused)
@@ -156,8 +160,8 @@ def _refusal(refused: _Refused) -> JSONResponse:
     )
     if refused.status == 401:
         answer.headers["www-authenticate"] = 'Basic realm="throughline"'
-    if refused.status == 503:
-        answer.headers["retry-after"] = "1"
+    if refused.retry_after:
+        answer.headers["retry-after"] = refused.retry_after
     return answer
 
 
@@ -175,6 +179,14 @@ async def _form(request: Request) -> dict[str, str]:
     if len(form) != len(pairs):
         raise _Refused("invalid_request", "give each parameter once")
     return form
+
+
+def _admit(service: Service, client: Client) -> None:
+    try:
+        service.verifier.rate.admit(client.client_id)
+    except FhirError as error:
+        wait = dict(error.headers)["Retry-After"]
+        raise _Refused("slow_down", "too many requests of this client", 429, wait) from error
 
 
 def _token(form: dict[str, str]) -> str:

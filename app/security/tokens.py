@@ -19,6 +19,7 @@ from jose import JWTError, jwt
 from app.consent import purposes
 from app.errors import FhirError, IssueCode, fhir_error
 from app.security.keys import ALGORITHM, SigningKeys
+from app.security.rate import RateLimit
 from app.security.revocations import Revocations
 from app.security.scopes import Scopes, parse_scopes
 from app.storage.clients import Client
@@ -110,12 +111,14 @@ class TokenVerifier:
         issuer: str,
         revocations: Revocations,
         trusted: Callable[[], bool],
+        rate: RateLimit,
     ) -> None:
         """keys: the keys as of now. trusted: false while revocations may have been missed."""
         self._keys = keys
         self._issuer = issuer
         self._revocations = revocations
         self._trusted = trusted
+        self.rate = rate
         self._known: dict[bytes, VerifiedClaims] = {}
         self._known_by: SigningKeys | None = None
 
@@ -149,6 +152,12 @@ class TokenVerifier:
             )
         if self._revocations.revoked(claims.client_id, claims.jti, claims.issued):
             raise _refuse("it has been revoked")
+        return claims
+
+    def admit(self, authorization: str | None) -> VerifiedClaims:
+        """`verify`, and count the request of its client; 429 with Retry-After where there were too many."""
+        claims = self.verify(authorization)
+        self.rate.admit(claims.client_id)
         return claims
 
     def check(self, token: str) -> VerifiedClaims:

@@ -6,6 +6,7 @@ Neighbours: `app.storage.notices` (hears of changes), `app.security.tokens` (ask
 from __future__ import annotations
 
 from app.security.keys import SigningKeys, load_keys
+from app.security.rate import RateLimit
 from app.security.revocations import Revocations
 from app.security.tokens import TokenVerifier
 from app.storage import clients
@@ -32,10 +33,10 @@ class Trust:
         """Stop listening."""
         await self.notices.stop()
 
-    def verifier(self, issuer: str) -> TokenVerifier:
+    def verifier(self, issuer: str, rate: RateLimit) -> TokenVerifier:
         """A verifier of this server's access tokens, by what is known at each moment."""
         return TokenVerifier(
-            lambda: self.keys, issuer, self.revocations, lambda: self.notices.current
+            lambda: self.keys, issuer, self.revocations, lambda: self.notices.current, rate
         )
 
     async def _reload(self, connection: Connection) -> None:

@@ -1,0 +1,67 @@
+"""Headers that keep answers out of caches, frames and other pages, and the bound on parameters; pure ASGI.
+
+Pinned: OWASP REST security (response headers), RFC 9111 section 5.2.2.5 (no-store).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import FhirError, IssueCode, fhir_error
+from app.routers.service import error_response
+
+_ALWAYS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
+_UNLESS_SET: Final = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+_HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+class Protection:
+    """ASGI middleware around every route."""
+
+    def __init__(self, app: ASGIApp, *, https: bool, max_parameters: int) -> None:
+        """https: whether the public address is https, and browsers shall never use another."""
+        self._app = app
+        self._always = (*_ALWAYS, _HSTS) if https else _ALWAYS
+        self._max_parameters = max_parameters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of any kind; only HTTP is protected."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def protected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ())]
+                given = {name for name, _ in headers}
+                # A page brings its own policy: it must name the scripts that it needs.
+                page = any(n == b"content-type" and v.startswith(b"text/html") for n, v in headers)
+                headers += self._always
+                headers += [
+                    (name, value)
+                    for name, value in _UNLESS_SET
+                    if name not in given and not (page and name == b"content-security-policy")
+                ]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        if scope["query_string"].count(b"&") >= self._max_parameters:
+            await error_response(too_many_parameters())(scope, receive, protected)
+            return
+        await self._app(scope, receive, protected)
+
+
+def too_many_parameters() -> FhirError:
+    """The refusal of a search with more parameters than the setting allows."""
+    return fhir_error(
+        IssueCode.TOO_COSTLY, "The request has more parameters than this server takes.", status=400
+    )
