@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.care.referrals.package import referral_package
+from app.routers import care
 from app.routers.answer import fhir_response
 from app.routers.service import Seen, service_of
 from app.storage.database import Caller
@@ -32,3 +33,6 @@ async def package(request: Request) -> Response:
         return fhir_response(made.bundle)
 
     return await service.perform(request, "referral-package", "r", "Task", id_, work)
+
+
+router.include_router(care.router)

@@ -114,6 +114,11 @@ class Service:
         claims = self.verifier.verify(request.headers.get("authorization"))
         return claims.scopes.allow(type_, letter)
 
+    def require(self, request: Request, type_: str, letter: str) -> None:
+        """403 where the request's token lacks a scope for an interaction on a type."""
+        claims = self.verifier.verify(request.headers.get("authorization"))
+        scopes.require(claims.scopes, type_, letter)
+
     async def as_caller(
         self, claims: VerifiedClaims, work: Callable[[Caller], Awaitable[Result]]
     ) -> Result:

@@ -14,7 +14,7 @@ from typing import Final
 from app.consent import purposes
 from app.consent.model import Action
 from app.storage import predicate
-from app.storage.database import Caller, WriteConnection
+from app.storage.database import Caller, Reader, WriteConnection
 from app.storage.identities import Identity, resolve_caller
 
 _USUAL: Final = ("TREAT", "CAREMGT", "COC")
@@ -108,13 +108,25 @@ async def custodians(connection: WriteConnection, rids: Sequence[int]) -> dict[i
     return {row["rid"]: row["custodian"] for row in rows}
 
 
-async def reference_of(connection: WriteConnection, rid: int) -> str:
-    """Reference ("Type/id") to a row that the one who has entered may see; LookupError where there is none."""
-    row = await connection.fetchrow(
-        "SELECT n.name, r.id FROM tl.resource r JOIN tl.resource_type n ON n.code = r.type "
-        "WHERE r.rid = $1",
+async def reference_of(reader: Reader, caller: Caller, rid: int) -> str:
+    """Reference ("Type/id") to a row that the caller may see; LookupError where there is none."""
+    rows = await reader.fetch(
+        caller,
+        "SELECT n.name, x.id FROM tl.resource x JOIN tl.resource_type n ON n.code = x.type "
+        f"WHERE x.rid = $7::bigint AND {predicate.for_query('x')}",
         rid,
     )
-    if row is None:
+    if not rows:
         raise LookupError("no such row")
-    return f"{row['name']}/{row['id']}"
+    return f"{rows[0]['name']}/{rows[0]['id']}"
+
+
+async def own(reader: Reader, caller: Caller, rids: Sequence[int]) -> set[int]:
+    """Those of `rids` that the caller's organization is the custodian of."""
+    rows = await reader.fetch(
+        caller,
+        "SELECT x.rid FROM tl.resource x WHERE x.rid = ANY ($7::bigint[]) "
+        f"AND x.custodian = $4::bigint AND {predicate.for_query('x')}",
+        list(rids),
+    )
+    return {row["rid"] for row in rows}

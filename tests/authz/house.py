@@ -124,6 +124,30 @@ async def _task(house: House, relation: str) -> dict[str, Any]:
     return house.marked(resource, relation)
 
 
+async def _questionnaire(house: House, relation: str) -> dict[str, Any]:
+    item = {"linkId": "a", "type": "string", "code": [{"code": "said"}]}
+    extract = "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-observationExtract"
+    return {
+        "resourceType": "Questionnaire",
+        "status": "active",
+        "extension": [{"url": extract, "valueBoolean": True}],
+        "item": [item],
+    }
+
+
+async def _questionnaire_response(house: House, relation: str) -> dict[str, Any]:
+    patient = house.patients.get(relation, MISSING_ID)
+    resource = {
+        "resourceType": "QuestionnaireResponse",
+        "status": "completed",
+        "contained": [await _questionnaire(house, relation) | {"id": "asked"}],
+        "questionnaire": "#asked",
+        "subject": {"reference": f"Patient/{patient}"},
+        "item": [{"linkId": "a", "answer": [{"valueString": MARKERS.get(relation, "-")}]}],
+    }
+    return house.marked(resource, relation)
+
+
 async def _consent(house: House, relation: str) -> dict[str, Any]:
     # Inactive: it stands in the record and changes nothing.
     patient = house.patients.get(relation, MISSING_ID)
@@ -167,6 +191,8 @@ BUILDERS: Final[dict[str, Callable[[House, str], Awaitable[dict[str, Any]]]]] = 
     "Consent": _consent,
     "ValueSet": _value_set,
     "CodeSystem": _code_system,
+    "Questionnaire": _questionnaire,
+    "QuestionnaireResponse": _questionnaire_response,
 }
 """How a resource of a type is made in a relation; a route about another type needs a builder here."""
 

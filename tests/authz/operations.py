@@ -21,7 +21,12 @@ Operation = tuple[str, str]
 TYPES: Final[dict[str, str]] = {}
 """Path template → resource type of its {id}, where neither {type} nor the template itself tells it."""
 
+_POPULATE: Final = "/fhir/Questionnaire/{id}/$populate"
+
 QUERIES: Final[dict[Operation, str]] = {
+    ("GET", _POPULATE): "subject=Patient/{patient}",
+    ("POST", _POPULATE): "subject=Patient/{patient}",
+    ("POST", "/fhir/QuestionnaireResponse/{id}/$extract"): "store=true",
     ("PUT", "/fhir/{type}"): "_id={id}",
     ("PATCH", "/fhir/{type}"): "_id={id}",
     ("DELETE", "/fhir/{type}"): "_id={id}",

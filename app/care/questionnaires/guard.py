@@ -56,7 +56,9 @@ class QuestionnaireGuard:
             if not found:
                 continue
             organization = await receivers.reference_of(
-                moment.connection, moment.caller.organization or 0
+                TransactionReader(moment.connection),
+                moment.caller,
+                moment.caller.organization or 0,
             )
             security = await _security(moment, planned)
             for each in found:
