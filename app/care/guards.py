@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
+from app.care.appointments.guard import AppointmentGuard
+from app.care.contact.guard import ContactGuard
+from app.care.plans.goals import GoalGuard
+from app.care.plans.progress import ProgressGuard
 from app.care.questionnaires.guard import QuestionnaireGuard
 from app.care.referrals.guard import ReferralGuard
+from app.care.workforce import WorkforceGuard
 from app.interactions.guards import Guard
 
-GUARDS: Final[tuple[Guard, ...]] = (ReferralGuard(), QuestionnaireGuard())
+GUARDS: Final[tuple[Guard, ...]] = (
+    ReferralGuard(),
+    QuestionnaireGuard(),
+    GoalGuard(),
+    ContactGuard(),
+    WorkforceGuard(),
+    AppointmentGuard(),
+    ProgressGuard(),
+)

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from app.errors import IssueCode, fhir_error, not_found
 from app.fhir_mappings import json_text, links, registry
+from app.interactions.version_diff import stale
 from app.interactions.write_plan import Operation, Plan, WriteRules
 from app.storage import resources, writes
-from app.storage.database import Caller, WriteConnection
+from app.storage.database import Caller, TransactionReader, WriteConnection
 
 
 async def lock(
@@ -31,7 +32,7 @@ async def lock(
         plan = plans[id(operation)]
         code = registry.type_code(operation.type)
         plan.current = await resources.lock_current(connection, caller, code, operation.id)
-        await _check_current(connection, plan, code, rules)
+        await _check_current(connection, caller, plan, code, rules)
         if operation.change is not None:
             _apply(plan)
     return list(plans.values())
@@ -55,7 +56,7 @@ async def _begin(connection: WriteConnection, plans: Sequence[Plan], rules: Writ
 
 
 async def _check_current(
-    connection: WriteConnection, plan: Plan, code: int, rules: WriteRules
+    connection: WriteConnection, caller: Caller, plan: Plan, code: int, rules: WriteRules
 ) -> None:
     operation, current = plan.operation, plan.current
     if current is None:
@@ -75,10 +76,10 @@ async def _check_current(
             )
         return
     if operation.if_match is not None and operation.if_match != current.version:
-        raise fhir_error(
-            IssueCode.CONFLICT,
-            "The resource has changed since the version that If-Match names; read it again.",
+        named = await resources.vread(
+            TransactionReader(connection), caller, code, plan.id, operation.if_match
         )
+        raise stale(named.content if named else None, current.content)
     if not current.may_correct:
         raise fhir_error(
             IssueCode.FORBIDDEN,

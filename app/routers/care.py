@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.routers import questionnaires
+from app.routers import plans, questionnaires
 
 router = APIRouter()
 router.include_router(questionnaires.router)
+router.include_router(plans.router)

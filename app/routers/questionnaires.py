@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +11,7 @@ from app.care.questionnaires.translation import languages
 from app.errors import IssueCode, fhir_error
 from app.fhir_mappings import json_text
 from app.routers.answer import fhir_response, read_body, read_resource
+from app.routers.parameters import flag, parameter
 from app.routers.service import Seen, service_of
 from app.storage.database import Caller
 
@@ -26,7 +25,7 @@ async def extract(request: Request) -> Response:
     service, id_ = service_of(request), request.path_params["id"]
 
     async def work(caller: Caller, seen: Seen) -> Response:
-        store = _flag(request, "store")
+        store = flag(request, "store")
         if store and request.method != "POST":
             raise fhir_error(IssueCode.INVALID, "A GET stores nothing: use POST.", "store")
         if request.method == "POST":
@@ -58,7 +57,7 @@ async def populate(request: Request) -> Response:
             body = await read_resource(
                 request, service.settings.max_body_bytes, service.settings.max_depth
             )
-            subject = _parameter(body, "subject")
+            subject = parameter(body, "subject")
         if not subject:
             raise fhir_error(IssueCode.REQUIRED, "Name the subject: a Patient.", "subject")
         service.require(request, "Patient", "r")
@@ -91,16 +90,3 @@ async def outcomes(request: Request) -> Response:
         return fhir_response(json_text.dump(made.resource))
 
     return await service.perform(request, "outcomes", "r", "Patient", id_, work)
-
-
-def _flag(request: Request, name: str) -> bool:
-    return request.query_params.get(name) == "true"
-
-
-def _parameter(body: dict[str, Any], name: str) -> str | None:
-    """The reference or string of one parameter of a Parameters resource."""
-    for each in body.get("parameter", ()):
-        if each.get("name") == name:
-            text = each.get("valueReference", {}).get("reference", each.get("valueString"))
-            return text if isinstance(text, str) else None
-    return None

@@ -124,6 +124,10 @@ async def _task(house: House, relation: str) -> dict[str, Any]:
     return house.marked(resource, relation)
 
 
+async def _plan_definition(house: House, relation: str) -> dict[str, Any]:
+    return {"resourceType": "PlanDefinition", "status": "active", "title": "Pathway"}
+
+
 async def _questionnaire(house: House, relation: str) -> dict[str, Any]:
     item = {"linkId": "a", "type": "string", "code": [{"code": "said"}]}
     extract = "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-observationExtract"
@@ -191,6 +195,7 @@ BUILDERS: Final[dict[str, Callable[[House, str], Awaitable[dict[str, Any]]]]] = 
     "Consent": _consent,
     "ValueSet": _value_set,
     "CodeSystem": _code_system,
+    "PlanDefinition": _plan_definition,
     "Questionnaire": _questionnaire,
     "QuestionnaireResponse": _questionnaire_response,
 }

@@ -26,6 +26,8 @@ _POPULATE: Final = "/fhir/Questionnaire/{id}/$populate"
 QUERIES: Final[dict[Operation, str]] = {
     ("GET", _POPULATE): "subject=Patient/{patient}",
     ("POST", _POPULATE): "subject=Patient/{patient}",
+    ("GET", "/fhir/PlanDefinition/{id}/$apply"): "subject=Patient/{patient}",
+    ("POST", "/fhir/PlanDefinition/{id}/$apply"): "subject=Patient/{patient}&store=true",
     ("POST", "/fhir/QuestionnaireResponse/{id}/$extract"): "store=true",
     ("PUT", "/fhir/{type}"): "_id={id}",
     ("PATCH", "/fhir/{type}"): "_id={id}",

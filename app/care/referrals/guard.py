@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from app.care import reading
 from app.care.referrals import parties as parties_
 from app.care.referrals.parties import Party
 from app.care.referrals.transitions import (
@@ -78,17 +79,10 @@ class ReferralGuard:
         return [note for survivor in sorted(survivors) for note in await _notes(moment, survivor)]
 
 
-def _before(planned: Planned) -> dict[str, Any] | None:
-    current = planned.current
-    if current is None or current.deleted:
-        return None
-    return parties_.parsed(current.content)
-
-
 def _governed(planned: Planned) -> bool:
     if planned.type != "Task":
         return False
-    before = _before(planned)
+    before = reading.previous(planned)
     return is_referral(planned.resource or {}) or (before is not None and is_referral(before))
 
 
@@ -96,14 +90,14 @@ async def _parties(moment: Moment, tasks: Sequence[Planned]) -> dict[str, Party]
     sides = [
         side.get(actor.value)
         for each in tasks
-        for side in (each.resource or {}, _before(each) or {})
+        for side in (each.resource or {}, reading.previous(each) or {})
         for actor in Actor
     ]
     return await parties_.find(moment, sides)
 
 
 def _faults(moment: Moment, planned: Planned, found: Mapping[str, Party]) -> Sequence[Issue | None]:
-    before, task = _before(planned), planned.resource
+    before, task = reading.previous(planned), planned.resource
     custodian = planned.current.custodian if planned.current else moment.caller.organization
     # The capacity is that of the Task as it stood: nobody makes himself requester or owner by the same write.
     actors = parties_.actors(moment, found, before or task or {}, custodian)
@@ -182,7 +176,7 @@ def _kept(
 
 
 def _is_sent(planned: Planned) -> bool:
-    task, before = planned.resource, _before(planned)
+    task, before = planned.resource, reading.previous(planned)
     if task is None or task.get("status") != "requested":
         return False
     return (
@@ -196,12 +190,12 @@ async def _receivable(moment: Moment, sent: Sequence[Planned]) -> None:
     found = await _parties(moment, sent)
     for each in sent:
         task = each.resource or {}
-        key = parties_.local(task.get("owner"), moment.base_urls)
+        key = reading.local(task.get("owner"), moment.base_urls)
         owner = found.get("/".join(key)) if key else None
         if owner is None or {owner.rid, owner.organization} & {moment.caller.organization}:
             continue
         needed = {"Task": each.rid}
-        focus = parties_.local(task.get("focus"), moment.base_urls)
+        focus = reading.local(task.get("focus"), moment.base_urls)
         for (name, _), target in (
             await parties_.read_keys(moment, [focus] if focus else [])
         ).items():
@@ -240,12 +234,12 @@ async def _notes(moment: Moment, survivor: int) -> list[Operation]:
     )
     notes = []
     for row in rows:
-        task = parties_.parsed(row.content)
+        task = reading.parsed(row.content)
         if not is_referral(task) or task.get("status") not in OPEN:
             continue
         if any(note.get("text") == LOST_SIGHT for note in task.get("note", ())):
             continue
-        key = parties_.local(task.get("owner"), moment.base_urls)
+        key = reading.local(task.get("owner"), moment.base_urls)
         found = await parties_.find(moment, [task.get("owner")])
         owner = found.get("/".join(key)) if key else None
         if owner is None or owner.organization == row.custodian:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.care.reading import local, parsed
 from app.care.referrals.transitions import Actor
-from app.fhir_mappings import json_text, registry
-from app.fhir_mappings.reference_value import ReferenceKind, parse_reference
+from app.fhir_mappings import registry
 from app.interactions.guards import Moment
 from app.storage import receivers, resources
 from app.storage.database import TransactionReader
@@ -40,22 +40,6 @@ class Party:
                 return Identity(self.organization, self.rid, None)
             case _:
                 return Identity(self.organization or self.rid, None, None)
-
-
-def local(reference: Mapping[str, Any] | None, bases: tuple[str, ...]) -> tuple[str, str] | None:
-    """(type, id) of a literal reference to something here; None for any other."""
-    text = (reference or {}).get("reference")
-    if not isinstance(text, str):
-        return None
-    target = parse_reference(text, bases)
-    if target.kind is not ReferenceKind.LOCAL or not target.type or not target.id:
-        return None
-    return target.type, target.id
-
-
-def parsed(content: bytes) -> dict[str, Any]:
-    """A stored resource."""
-    return json_text.parse(content, max_depth=json_text.MAX_DEPTH_LIMIT)
 
 
 async def find(moment: Moment, references: Iterable[Mapping[str, Any] | None]) -> dict[str, Party]:

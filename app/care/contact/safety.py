@@ -1,0 +1,85 @@
+"""What a Patient says about being reached: our extensions, read (docs/care/safety.md). Pure.
+
+- `contact-safety` on Patient.telecom: safe, hours, voicemail-allowed, code-word.
+- `refused-participant` on Patient: somebody whom the person does not want to meet (an interpreter, a relative).
+- `substitute-address` on Patient.address: the address that an address-confidentiality programme gives.
+- `alias` on Patient.name: a name that the person uses instead of the official one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+_BASE: Final = "https://throughline.example/fhir/StructureDefinition"
+CONTACT_SAFETY: Final = f"{_BASE}/contact-safety"
+REFUSED: Final = f"{_BASE}/refused-participant"
+SUBSTITUTE_ADDRESS: Final = f"{_BASE}/substitute-address"
+ALIAS: Final = f"{_BASE}/alias"
+
+_SYSTEMS: Final = frozenset({"phone", "fax", "email", "pager", "url", "sms", "other"})
+
+Json = Mapping[str, Any]
+
+
+def _stated(contact: Json) -> dict[str, Any]:
+    """The parts of contact-safety: name to value."""
+    return {
+        str(part.get("url")): next((v for k, v in part.items() if k.startswith("value")), None)
+        for extension in contact.get("extension", ())
+        if extension.get("url") == CONTACT_SAFETY
+        for part in extension.get("extension", ())
+    }
+
+
+def _key(contact: Json) -> str:
+    """A contact as it is dialled or written to: spaces, hyphens and case apart."""
+    text = str(contact.get("value", "")).lower()
+    digits = "".join(c for c in text if c.isdigit())
+    return digits.lstrip("0") if contact.get("system") in ("phone", "sms", "fax") else text.strip()
+
+
+def unsafe(patient: Json) -> set[str]:
+    """Every contact of a person that is said to be unsafe, in comparable form."""
+    return {_key(c) for c in patient.get("telecom", ()) if _stated(c).get("safe") is False}
+
+
+def is_unsafe(contact: Json, patient: Json) -> bool:
+    """True for a contact that this person says is unsafe."""
+    return bool(_key(contact)) and _key(contact) in unsafe(patient)
+
+
+def safe_contact(patient: Json) -> dict[str, Any] | None:
+    """The contact to use, with its hours and code word: the first that is said to be safe; None without.
+
+    A contact of which nothing is said is not known to be safe.
+    """
+    for contact in sorted(patient.get("telecom", ()), key=lambda c: int(c.get("rank", 99))):
+        if _stated(contact).get("safe") is True:
+            return dict(contact)
+    return None
+
+
+def refused(patient: Json) -> set[str]:
+    """References ("Type/id") to those whom the person does not want to meet."""
+    return {
+        str(extension.get("valueReference", {}).get("reference"))
+        for extension in patient.get("extension", ())
+        if extension.get("url") == REFUSED
+    }
+
+
+def contacts(node: Any) -> Iterator[tuple[Json, str]]:
+    """Every ContactPoint beneath a resource, with its path."""
+    yield from _contacts(node, "")
+
+
+def _contacts(node: Any, path: str) -> Iterator[tuple[Json, str]]:
+    if isinstance(node, dict):
+        if node.get("system") in _SYSTEMS and "value" in node:
+            yield node, path
+        for key, value in node.items():
+            yield from _contacts(value, f"{path}.{key}" if path else key)
+    elif isinstance(node, list):
+        for position, value in enumerate(node):
+            yield from _contacts(value, f"{path}[{position}]")
