@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Final
 
 from app.consent.compile import compile_grants
-from app.consent.model import StoredConsent, Terms
+from app.consent.model import Grant, StoredConsent, Terms
 from app.consent.reading import Json
 from app.fhir_mappings import json_text, registry, search_keys
 from app.fhir_mappings.hashing import hash64
 from app.ids import Rid
 from app.interactions.write_plan import Plan, WriteRules
-from app.storage import writes
+from app.storage import person, writes
 from app.storage.database import CUSTODIAN, Caller, WriteConnection
 
 
@@ -94,15 +94,25 @@ async def recompile(
 ) -> None:
     """Replace the grants of one survivor by those of the Consents as they stand now."""
     consents, resolve = await stored_consents(connection, patient, base_urls)
-    grants = compile_grants(
-        Rid(patient),
-        consents,
-        (CUSTODIAN,),
-        now=now,
-        resolve=limits.resolve | resolve,
-        terms=TERMS,
-        ceilings=limits.policies,
-    )
+
+    def compiled(of: int) -> list[Grant]:
+        return list(
+            compile_grants(
+                Rid(of),
+                consents,
+                (CUSTODIAN,),
+                now=now,
+                resolve=limits.resolve | resolve,
+                terms=TERMS,
+                ceilings=limits.policies,
+            )
+        )
+
+    grants = compiled(patient)
+    for other in await person.same(connection, patient):
+        if other != patient:
+            # One person: her app reads what is about either Patient, whichever it was given.
+            grants += [grant for grant in compiled(other) if grant.grantee == other]
     await writes.put_grants(connection, patient, grants)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.routers import plans, questionnaires
+from app.routers import plans, questionnaires, record
 
 router = APIRouter()
 router.include_router(questionnaires.router)
 router.include_router(plans.router)
+router.include_router(record.router)

@@ -41,6 +41,10 @@ _KEPT: Final = (
     "may_compile",
     "consents_of",
     "tasks_of",
+    "same_person_of",
+    "is_linked",
+    "link_person",
+    "unlink_person",
     "ceilings",
     "survivors",
     "put_authority",
@@ -116,6 +120,7 @@ GRANT SELECT ON tl.resource_type, tl.directory_epoch TO {service_role}, {KEEPER}
 GRANT SELECT ON tl.routine TO {service_role};
 GRANT UPDATE ON tl.directory_epoch TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE, DELETE ON tl.consent_authority TO {KEEPER};
+GRANT SELECT, INSERT, DELETE ON tl.same_person TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE ON tl.client, tl.signing_key, tl.server_secret TO {service_role};
 GRANT SELECT, INSERT, DELETE ON tl.used_assertion, tl.revoked_token TO {service_role};
 GRANT INSERT ON tl.audit_event TO {service_role};

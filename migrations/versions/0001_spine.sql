@@ -144,6 +144,15 @@ CREATE TABLE tl.consent_authority (
   officer boolean NOT NULL
 );
 
+-- Patients who are one person ($link): one is the lower rid. Their Consents are compiled together.
+CREATE TABLE tl.same_person (
+  one bigint NOT NULL,
+  other bigint NOT NULL,
+  CONSTRAINT same_person_pkey PRIMARY KEY (one, other),
+  CONSTRAINT same_person_order CHECK (one < other)
+);
+CREATE INDEX same_person_other ON tl.same_person (other);
+
 -- Who belongs to whom: PractitionerRole, Group, CareTeam members and Organization.partOf.
 -- widens: 'permit' counts for permits and denies, 'deny' (partOf) for denies only.
 CREATE TABLE tl.membership (

@@ -45,7 +45,18 @@ def _parameters(**texts: str) -> dict[str, Any]:
     return {"resourceType": "Parameters", "parameter": parameter}
 
 
+_ITSELF: Final = {
+    "resourceType": "Parameters",
+    "parameter": [{"name": "other", "valueReference": {"reference": "Patient/{id}"}}],
+}
+
 BODIES: Final[dict[Operation, dict[str, Any]]] = {
+    ("POST", "/fhir/Patient/{id}/$link"): _ITSELF,
+    ("POST", "/fhir/Patient/{id}/$unlink"): _ITSELF,
+    ("POST", "/fhir/Patient/$match"): {
+        "resourceType": "Patient",
+        "name": [{"family": "zqsharedzq"}, {"family": "zqunsharedzq"}],
+    },
     ("POST", "/fhir/ValueSet/$expand"): _parameters(url="http://example.org/{id}"),
     ("POST", "/fhir/ValueSet/{id}/$expand"): _parameters(filter="a"),
     ("POST", "/fhir/ValueSet/$validate-code"): _parameters(url="http://example.org/{id}", code="a"),

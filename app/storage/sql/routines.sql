@@ -255,6 +255,85 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
                  WHERE a.officer AND r.patient IS NULL AND r.xmin = pg_current_xact_id()::xid)
 $$;
 
+-- A Patient and everybody who is the same person, over any number of links.
+CREATE OR REPLACE FUNCTION tl.same_person_of(patient bigint) RETURNS TABLE (rid bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+  WITH RECURSIVE person(rid) AS (
+    SELECT patient
+    UNION
+    SELECT CASE WHEN s.one = p.rid THEN s.other ELSE s.one END
+    FROM person p JOIN same_person s ON s.one = p.rid OR s.other = p.rid
+  ) SELECT p.rid FROM person p ORDER BY 1
+$$;
+
+CREATE OR REPLACE FUNCTION tl.is_linked(a bigint, b bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM same_person s WHERE s.one = least(a, b) AND s.other = greatest(a, b))
+$$;
+
+-- Two Patients become one person: both were written in this transaction (by somebody who may correct both)
+-- and each links the other. Returns everybody whose grants change.
+CREATE OR REPLACE FUNCTION tl.link_person(a bigint, b bigint) RETURNS TABLE (rid bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+BEGIN
+  IF NOT tl.written_now(a) OR NOT tl.written_now(b)
+     OR NOT EXISTS (SELECT FROM link l WHERE l.source = a AND l.target = b AND l.parameter = 0)
+     OR NOT EXISTS (SELECT FROM link l WHERE l.source = b AND l.target = a AND l.parameter = 0) THEN
+    RAISE EXCEPTION 'only Patients of this transaction that link each other become one person'
+      USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  INSERT INTO same_person VALUES (least(a, b), greatest(a, b)) ON CONFLICT DO NOTHING;
+  RETURN QUERY SELECT s.rid FROM same_person_of(a) s;
+END $$;
+
+-- Two persons again: whatever was about both only by their link is about whom it was about before.
+CREATE OR REPLACE FUNCTION tl.unlink_person(a bigint, b bigint) RETURNS TABLE (rid bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+DECLARE affected bigint[]; everybody bigint[]; moved integer;
+BEGIN
+  IF NOT tl.written_now(a) OR NOT tl.written_now(b) THEN
+    RAISE EXCEPTION 'only Patients of this transaction can be parted' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  everybody := array(SELECT s.rid FROM same_person_of(a) s);
+  DELETE FROM same_person s WHERE s.one = least(a, b) AND s.other = greatest(a, b);
+  affected := array(
+    SELECT r.rid FROM resource r
+    WHERE r.patient = ANY (everybody) AND r.co_subjects && everybody ORDER BY r.rid);
+  -- From nothing, subjects grow along the links again, now without the one that was taken away.
+  CREATE TEMPORARY TABLE IF NOT EXISTS regrown (rid bigint PRIMARY KEY, subjects bigint[]) ON COMMIT DROP;
+  TRUNCATE regrown;
+  INSERT INTO regrown SELECT u, CASE WHEN u = ANY (everybody) THEN ARRAY[u] ELSE '{}' END FROM unnest(affected) u;
+  LOOP
+    WITH gained AS (
+      SELECT g.rid, array(
+        SELECT DISTINCT v FROM (
+          SELECT unnest(g.subjects) AS v
+          UNION ALL
+          SELECT unnest(coalesce(t2.subjects, array_remove(t.patient || coalesce(t.co_subjects, '{}'), NULL)))
+          FROM link l JOIN resource t ON t.rid = l.target LEFT JOIN regrown t2 ON t2.rid = t.rid
+          WHERE l.source = g.rid AND l.parameter = 0
+        ) AS reached ORDER BY v) AS subjects
+      FROM regrown g
+    ), changed AS (
+      UPDATE regrown g SET subjects = n.subjects FROM gained n
+      WHERE n.rid = g.rid AND n.subjects <> g.subjects RETURNING g.rid
+    ) SELECT count(*) INTO moved FROM changed;
+    EXIT WHEN moved = 0;
+  END LOOP;
+  UPDATE resource r SET
+    patient = CASE WHEN r.patient = ANY (g.subjects) THEN r.patient ELSE g.subjects[1] END,
+    co_subjects = NULLIF(array(SELECT v FROM unnest(g.subjects) v
+      WHERE v <> CASE WHEN r.patient = ANY (g.subjects) THEN r.patient ELSE g.subjects[1] END), '{}')
+  FROM regrown g WHERE g.rid = r.rid AND cardinality(g.subjects) > 0;
+  UPDATE index_token i SET patient = r.patient, co_subjects = r.co_subjects
+    FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (affected);
+  UPDATE index_date i SET patient = r.patient, co_subjects = r.co_subjects
+    FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (affected);
+  UPDATE index_string i SET patient = r.patient, co_subjects = r.co_subjects
+    FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (affected);
+  RETURN QUERY SELECT unnest(everybody);
+END $$;
+
 -- The Consents about a survivor, for compiling. Two writers of one survivor's Consents wait for each other here,
 -- or the later commit would put back what the earlier one has taken away.
 CREATE OR REPLACE FUNCTION tl.consents_of(survivor bigint, consent_type smallint, consent_patient bigint)
@@ -271,9 +350,10 @@ BEGIN
       (SELECT coalesce(jsonb_object_agg(n.name || '/' || t.id, t.rid), '{}')
        FROM link k JOIN resource t ON t.rid = k.target JOIN resource_type n ON n.code = t.type
        WHERE k.source = c.rid AND k.parameter = 0)
-    FROM link l JOIN resource c ON c.rid = l.source JOIN resource p ON p.rid = survivor
+    FROM same_person_of(survivor) s JOIN link l ON l.target = s.rid
+    JOIN resource c ON c.rid = l.source JOIN resource p ON p.rid = s.rid
     LEFT JOIN consent_authority a ON a.consent = c.rid
-    WHERE l.target = survivor AND l.parameter = consent_patient AND c.type = consent_type AND NOT c.deleted
+    WHERE l.parameter = consent_patient AND c.type = consent_type AND NOT c.deleted
     ORDER BY c.rid;
 END $$;
 
