@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.routers import plans, questionnaires, record
+from app.routers import measures, plans, questionnaires, record
 
 router = APIRouter()
 router.include_router(questionnaires.router)
 router.include_router(plans.router)
 router.include_router(record.router)
+router.include_router(measures.router)

@@ -124,6 +124,12 @@ async def _task(house: House, relation: str) -> dict[str, Any]:
     return house.marked(resource, relation)
 
 
+async def _measure(house: House, relation: str) -> dict[str, Any]:
+    query = {"language": "application/x-fhir-query", "expression": "Observation?status=final"}
+    group = [{"population": [{"criteria": query}]}]
+    return {"resourceType": "Measure", "status": "active", "group": group}
+
+
 async def _plan_definition(house: House, relation: str) -> dict[str, Any]:
     return {"resourceType": "PlanDefinition", "status": "active", "title": "Pathway"}
 
@@ -195,6 +201,7 @@ BUILDERS: Final[dict[str, Callable[[House, str], Awaitable[dict[str, Any]]]]] = 
     "Consent": _consent,
     "ValueSet": _value_set,
     "CodeSystem": _code_system,
+    "Measure": _measure,
     "PlanDefinition": _plan_definition,
     "Questionnaire": _questionnaire,
     "QuestionnaireResponse": _questionnaire_response,

@@ -26,6 +26,7 @@ _POPULATE: Final = "/fhir/Questionnaire/{id}/$populate"
 QUERIES: Final[dict[Operation, str]] = {
     ("GET", _POPULATE): "subject=Patient/{patient}",
     ("POST", _POPULATE): "subject=Patient/{patient}",
+    ("GET", "/fhir/Measure/{id}/$evaluate-measure"): "periodStart=2020&periodEnd=2030",
     ("GET", "/fhir/PlanDefinition/{id}/$apply"): "subject=Patient/{patient}",
     ("POST", "/fhir/PlanDefinition/{id}/$apply"): "subject=Patient/{patient}&store=true",
     ("POST", "/fhir/QuestionnaireResponse/{id}/$extract"): "store=true",
