@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from app.care.guards import GUARDS
 from app.commands import registration
 from app.commands.databases import Reached, on, running, with_database
 from app.consent.purposes import purpose_bit
@@ -147,7 +148,7 @@ async def load_demo(opened: Database, progress: demo.Progress) -> None:
                     for n, each in enumerate(bundle["entry"])
                 )
             ],
-            writing.WriteRules((), allow_client_ids=True),
+            writing.WriteRules((), allow_client_ids=True, guards=GUARDS),
         )
 
     await demo.load(transact, progress)

@@ -126,8 +126,15 @@ async def _task(house: House, relation: str) -> dict[str, Any]:
 
 async def _measure(house: House, relation: str) -> dict[str, Any]:
     query = {"language": "application/x-fhir-query", "expression": "Observation?status=final"}
-    group = [{"population": [{"criteria": query}]}]
-    return {"resourceType": "Measure", "status": "active", "group": group}
+    # About somebody, so that the matrix has somebody to hide.
+    about = {"reference": f"Patient/{house.patients.get(relation, MISSING_ID)}"}
+    resource = {
+        "resourceType": "Measure",
+        "status": "active",
+        "extension": [{"url": "https://example.org/about", "valueReference": about}],
+        "group": [{"population": [{"criteria": query}]}],
+    }
+    return house.marked(resource, relation)
 
 
 async def _plan_definition(house: House, relation: str) -> dict[str, Any]:
