@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from app.routers import (
+    access,
     audit,
     bundle,
     conditional,
@@ -97,6 +98,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     application.include_router(discovery.router)
     application.include_router(system.router, prefix="/fhir")
     application.include_router(bundle.router, prefix="/fhir")
+    application.include_router(access.router, prefix="/fhir")
     application.include_router(operations.router, prefix="/fhir")
     application.include_router(terminology.router, prefix="/fhir")
     application.include_router(validation.router, prefix="/fhir")

@@ -46,6 +46,12 @@ _KEPT: Final = (
     "link_person",
     "unlink_person",
     "ceilings",
+    "is_officer",
+    "review_target",
+    "review_consents",
+    "review_facts",
+    "consent_moments",
+    "disclosures",
     "survivors",
     "put_authority",
     "begin_write",
@@ -75,10 +81,14 @@ def _policies() -> dict[str, str]:
 
 def routine_text(service_role: str) -> str:
     """The SQL of functions, policies and privileges for this release."""
-    functions = (resources.files("app.storage") / "sql" / "routines.sql").read_text()
+    folder = resources.files("app.storage") / "sql"
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    functions = "\n".join(f.read_text() for f in reversed(files))
     correct = predicate.CallerSql(**{**vars_of(predicate.SETTINGS), "action": "2"})
     functions = functions.replace("{correctable}", predicate.visible("x", correct))
     functions = functions.replace("{co_granted}", predicate.co_granted())
+    reading = predicate.CallerSql(**{**vars_of(predicate.SETTINGS), "action": "1"})
+    functions = functions.replace("{readable}", predicate.visible("x", reading))
     for name, value in {
         "climbing": labelling.CLIMBING,
         "sensitivity_mask": labels.ALL_SENSITIVITY,
@@ -123,6 +133,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON tl.consent_authority TO {KEEPER};
 GRANT SELECT, INSERT, DELETE ON tl.same_person TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE ON tl.client, tl.signing_key, tl.server_secret TO {service_role};
 GRANT SELECT, INSERT, DELETE ON tl.used_assertion, tl.revoked_token TO {service_role};
+GRANT SELECT (organization, privacy_officer, revoked_at) ON tl.client TO {KEEPER};
+GRANT SELECT ON tl.audit_event TO {KEEPER};
 GRANT INSERT ON tl.audit_event TO {service_role};
 GRANT SELECT ON tl.audit_event TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE ON tl.audit_indexed TO {KEEPER};

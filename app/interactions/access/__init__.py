@@ -1,0 +1,1 @@
+"""Questions about consent itself: who would see what, why, whether a Consent is enforced, who saw what."""
