@@ -106,6 +106,9 @@ def spread_subjects(plans: Sequence[Plan], targets: Targets) -> None:
     live = [p for p in plans if p.resource is not None]
     for plan in live:
         plan.subjects = (plan.rid,) if plan.operation.type == "Patient" else ()
+        # An entry may refer to a Patient that stands later in the Bundle.
+        key = (plan.operation.type, plan.id)
+        targets[key] = Target(plan.rid, plan.subjects, targets[key].labels)
     moved = True
     while moved:
         moved = False

@@ -1,4 +1,4 @@
-"""What the questions about consent read: the record as its custodian, survivor or privacy officer may ask of it.
+"""What questions about consent read: the record as its custodian, survivor or privacy officer may ask.
 
 Neighbours: `sql/review.sql` (who may ask is judged in the database), `app.interactions.access` (the answers).
 Pinned: hl7.org/fhir/R4/consent.html; 45 CFR 164.528.
@@ -16,6 +16,7 @@ import asyncpg
 
 from app.consent.model import ResourceFacts
 from app.ids import Rid
+from app.storage import predicate
 from app.storage.database import Caller, Database
 
 
@@ -142,8 +143,6 @@ async def record_of(
     database: Database, caller: Caller, survivor: int
 ) -> dict[int, tuple[int, str]]:
     """Everything about a survivor that the caller may see: rid to (type code, id)."""
-    from app.storage import predicate
-
     rows = await database.fetch(
         caller,
         "SELECT x.rid, x.type, x.id FROM tl.resource x WHERE NOT x.deleted "

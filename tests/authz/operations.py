@@ -18,6 +18,8 @@ from tests.authz.house import BUILDERS, RELATIONS, House
 Operation = tuple[str, str]
 """Method and path template, as registered."""
 
+_HARBOR: Final = "organization=Organization/harbor-psychiatry&purpose=TREAT"
+
 TYPES: Final[dict[str, str]] = {}
 """Path template → resource type of its {id}, where neither {type} nor the template itself tells it."""
 
@@ -37,6 +39,8 @@ QUERIES: Final[dict[Operation, str]] = {
     ("GET", "/fhir/CodeSystem/{id}/$validate-code"): "code=a",
     ("GET", "/fhir/CodeSystem/{id}/$lookup"): "code=a",
     ("GET", "/fhir/CodeSystem/{id}/$subsumes"): "codeA=a&codeB=a",
+    ("GET", "/fhir/{type}/{id}/$explain-access"): _HARBOR,
+    ("GET", "/fhir/Patient/{id}/$preview-access"): _HARBOR,
 }
 """Operation → query string that points it at the subject: `{id}`, `{patient}` are filled in."""
 

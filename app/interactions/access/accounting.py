@@ -1,8 +1,8 @@
-"""`Patient/{id}/$accounting-of-disclosures`: who saw what of the record, when, for which purpose, why allowed.
+"""`Patient/{id}/$accounting-of-disclosures`: who saw what of the record, when, what for, and why they could.
 
-From the audit, six years back (45 CFR 164.528), for the survivor's own app and a privacy officer. Each access is
-explained by the Consents as they stood at its moment, and by labels and memberships as they stand now. As a Bundle
-of AuditEvents or as CSV. Pinned: hl7.org/fhir/R4/auditevent.html.
+From the audit, six years back (45 CFR 164.528), for the survivor's own app and a privacy officer. Each access
+is explained by the Consents as they stood at its moment, and by labels and memberships as they stand now. As a
+Bundle of AuditEvents or as CSV. Pinned: hl7.org/fhir/R4/auditevent.html.
 """
 
 from __future__ import annotations
