@@ -1,0 +1,157 @@
+"""The predicate in SQL and the same conditions in Python agree, for random Consents, callers and rows.
+
+On a real database: grants are stored as the service stores them, a row is filed with its links, and the very
+text that every query carries decides. Only the clock is replaced, because questions have times of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.consent.evaluate import holds
+from app.consent.model import CUSTODIAN, Action, CallerFacts, Grant, ResourceFacts
+from app.storage import migrate, predicate, writes
+from tests.conftest import SERVICE_ROLE, Database
+from tests.consent.oracle import Given, Judge
+from tests.consent.situations import GIVEN, KNOWN, PATIENT, Asker
+from tests.consent.terms import TYPES, rid_of
+from tests.consent.test_against_oracle import caller_facts, compiled, resource_facts
+
+EXAMPLES = 80
+QUESTIONS = 12
+_CLOCK = "current_setting('test.now')::timestamptz"
+_CALLER = predicate.CallerSql(
+    closure="%(closure)s::bigint[]",
+    deny_closure="%(deny_closure)s::bigint[]",
+    purpose="%(purpose)s::bigint",
+    organization="%(organization)s::bigint",
+    action="%(action)s::integer",
+)
+_PREDICATE = predicate.visible("x", _CALLER).replace("statement_timestamp()", _CLOCK)
+_VERSION = predicate.visible("x", _CALLER, version=True).replace("statement_timestamp()", _CLOCK)
+_GRANTS = "INSERT INTO tl.consent_grant SELECT * FROM jsonb_populate_recordset(NULL::tl.consent_grant, %s)"
+
+
+def _residual() -> str:
+    text = migrate.routine_text(SERVICE_ROLE)
+    found = re.search(r"CREATE OR REPLACE FUNCTION tl\.residual.*?\nEND \$\$;", text, re.DOTALL)
+    assert found
+    return found[0].replace("statement_timestamp()", _CLOCK)
+
+
+def _store(connection: psycopg.Connection[Any], thing: ResourceFacts, patient: int) -> None:
+    connection.execute("TRUNCATE tl.resource, tl.resource_history, tl.link")
+    connection.execute(
+        "INSERT INTO tl.resource VALUES (%s,%s,'x',1,now(),false,false,%s,NULL,%s,%s,%s,%s,%s,'')",
+        (
+            thing.rid,
+            thing.type_code,
+            patient,
+            thing.custodian,
+            thing.labels,
+            thing.clinical_from,
+            thing.clinical_to,
+            sorted(thing.codes),
+        ),
+    )
+    connection.execute(
+        "INSERT INTO tl.resource_history VALUES "
+        "(%s,%s,0,now(),false,false,%s,NULL,%s,%s,%s,%s,%s,%s,%s,'')",
+        (
+            thing.rid,
+            thing.type_code,
+            patient,
+            thing.custodian,
+            thing.labels,
+            thing.clinical_from,
+            thing.clinical_to,
+            sorted(thing.codes),
+            sorted(thing.references),
+            sorted(thing.authors),
+        ),
+    )
+    links = [(thing.rid, r, 0, False, False) for r in thing.references]
+    links += [(r, thing.rid, 0, False, False) for r in thing.referenced_by]
+    # An author is a reference as well; filed apart so that `dependents` sees what the facts say.
+    links += [(thing.rid, r, 1, False, True) for r in thing.authors]
+    with connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO tl.link VALUES (%s,%s,%s,%s,%s)", links)
+
+
+def _asked(
+    connection: psycopg.Connection[Any],
+    table: str,
+    text: str,
+    who: CallerFacts,
+    does: Action,
+    now: datetime,
+) -> bool:
+    connection.execute("SELECT set_config('test.now', %s, false)", (now.isoformat(),))
+    row = connection.execute(
+        f"SELECT coalesce({text}, false) FROM tl.{table} x".encode(),
+        {
+            "closure": sorted(who.closure),
+            "deny_closure": sorted(who.deny_closure),
+            "purpose": who.purpose,
+            "organization": who.organization,
+            "action": int(does),
+        },
+    ).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def _permitted(
+    grants: tuple[Grant, ...], who: CallerFacts, what: ResourceFacts, does: Action, now: datetime
+) -> bool:
+    return any(holds(grant, who, what, does, now) for grant in grants)
+
+
+def test_the_predicate_in_sql_agrees_with_the_conditions_in_python(
+    database: Callable[[], Database],
+) -> None:
+    made = database()
+    patient = rid_of(PATIENT)
+    with psycopg.connect(made.admin_url, autocommit=True) as connection:
+        connection.execute("SET synchronous_commit = off")
+        connection.execute(_residual().encode())
+
+        @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(
+            st.lists(GIVEN, min_size=1, max_size=3),
+            st.sampled_from([64, 1, 3]),
+            st.integers(0, 1_000_000),
+        )
+        def agree(given_consents: list[Given], rows: int, seed: int) -> None:
+            judge = Judge(PATIENT, given_consents, KNOWN, frozenset(TYPES), ())
+            grants = compiled(judge, rows)
+            connection.execute("TRUNCATE tl.consent_grant")
+            stored = [writes.grant_json(patient, grant) for grant in grants]
+            connection.execute(_GRANTS, (json.dumps(stored),))
+            asker = Asker(given_consents, seed)
+            for _ in range(QUESTIONS):
+                caller, thing, action, now = asker.ask()
+                what = resource_facts(thing)
+                organization = next(
+                    (rid_of(o) for o in caller.identities if o.startswith("Organization/")), None
+                )
+                facts = caller_facts(caller)
+                closure = facts.closure | ({CUSTODIAN} if organization else set())
+                who = CallerFacts(closure, facts.deny_closure, facts.purpose, organization)
+                does = Action.READ if action == "access" else Action.UPDATE
+                expected = _permitted(grants, who, what, does, now)
+                _store(connection, what, patient)
+                found = _asked(connection, "resource", _PREDICATE, who, does, now)
+                assert found == expected, (caller, thing, action, now)
+                version = _asked(connection, "resource_history", _VERSION, who, does, now)
+                assert version == expected, (caller, thing, action, now)
+
+        agree()
