@@ -1,0 +1,44 @@
+"""An answer never depends on what its caller may not see: random attacks on two worlds answer the same.
+
+TL_TWINS sets the number of sequences (default 500 for both callers together). The long form, with a printed
+seed, a place to resume from and shrinking, is `make twins` (`python -m tests.noninterference.long`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Database
+from tests.noninterference.compare import difference
+from tests.noninterference.requests import ATTACKS, sequence
+from tests.noninterference.worlds import BRIDGE, HARBOR, RIVER, id_of, twins
+
+SEQUENCES = int(os.environ.get("TL_TWINS", "500"))
+
+
+@pytest.mark.parametrize("caller", [HARBOR, BRIDGE])
+async def test_hidden_is_as_if_it_did_not_exist(
+    database: Callable[[], Database], tmp_path: Path, caller: str
+) -> None:
+    async with twins(database, tmp_path, caller=caller) as pair:
+        for seed in range(SEQUENCES // 2):
+            found = await difference(pair, caller, sequence(seed), f"{caller}-{seed}")
+            assert found is None, f"sequence {seed} of {caller}\n{found}"
+
+
+async def test_twins_differ_for_who_may_see_the_difference(
+    database: Callable[[], Database], tmp_path: Path
+) -> None:
+    async with twins(database, tmp_path, caller=HARBOR) as (fuller, plainer):
+        path = f"/Observation/{id_of('veiled1')}"
+        assert (await fuller.send(RIVER, "GET", path)).status_code == 200
+        assert (await plainer.send(RIVER, "GET", path)).status_code == 404
+        assert (await fuller.send(HARBOR, "GET", f"/Observation/{id_of('seen1')}")).is_success
+
+
+def test_all_twelve_attacks_are_generators() -> None:
+    assert len(ATTACKS) == 12

@@ -1,0 +1,385 @@
+"""Two worlds, equal but for what is hidden from the caller: the same service over two databases.
+
+Both tell the same story over HTTP. The fuller one holds beside it what the caller may not see: entries of the
+same patient under a withheld label or class, another patient, other agencies' Consents, lists, documents,
+closed directory entries. Ids are made alike in both worlds, so that answers can be compared byte for byte.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import httpx
+
+from app.ids import LogicalId
+from app.interactions import write_references, writing
+from app.main import create_app
+from app.security import clients
+from app.settings import Settings
+from app.storage.database import Caller, base_closure
+from tests.conftest import Database
+from tests.spine.conftest import ACT_CODE, ACT_REASON, actor, consent, observation
+
+Json = dict[str, Any]
+AGENCIES = ("river-clinic", "harbor-psychiatry", "bridge-legal-aid")
+RIVER, HARBOR, BRIDGE = AGENCIES
+_SPACE = uuid.UUID("6ba7b810-9dad-41d1-80b4-00c04fd430c8")
+MH = {"system": ACT_CODE, "code": "MH"}
+SECRET = {"meta": {"security": [MH]}}
+TYPES = "http://hl7.org/fhir/resource-types"
+
+
+def known_id(name: str) -> str:
+    """The id that a resource of this name has in every world."""
+    return str(uuid.UUID(bytes=uuid.uuid5(_SPACE, name).bytes, version=4))
+
+
+@contextmanager
+def ids(prefix: str) -> Iterator[None]:
+    """Ids made in this block follow from `prefix` and their number."""
+    made = iter(range(10_000))
+
+    def next_id() -> LogicalId:
+        return LogicalId(known_id(f"{prefix}{next(made)}"))
+
+    with mock.patch.object(write_references, "new_logical_id", next_id):
+        yield
+
+
+@dataclass
+class World:
+    """One of the two. callers: bearer headers by agency."""
+
+    http: httpx.AsyncClient
+    callers: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    async def send(self, caller: str, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = self.callers[caller] | options.pop("headers", {})
+        return await self.http.request(method, f"/fhir{path}", headers=headers, **options)
+
+    async def tell(self, name: str, resource: Json, by: str = RIVER) -> None:
+        """Create one resource under the id of its name."""
+        with ids(name):
+            answer = await self.send(by, "POST", f"/{resource['resourceType']}", json=resource)
+        assert answer.status_code == 201, answer.text
+
+
+def ref(type_: str, name: str) -> dict[str, str]:
+    """A reference to a resource by its name in the story."""
+    return {"reference": f"{type_}/{known_id(name + '0')}"}
+
+
+def id_of(name: str) -> str:
+    """The id of a resource of the story."""
+    return known_id(name + "0")
+
+
+ANA = ref("Patient", "ana")
+VISIBLE = (
+    ("Observation", "seen1"),
+    ("Observation", "seen2"),
+    ("Observation", "seen3"),
+    ("Encounter", "visit"),
+    ("DocumentReference", "letter"),
+    ("ServiceRequest", "request"),
+    ("Task", "task"),
+    ("Provenance", "origin"),
+    ("Patient", "ana"),
+)
+HIDDEN = (
+    ("Observation", "veiled1"),
+    ("Observation", "veiled2"),
+    ("Observation", "joint"),
+    ("Condition", "illness"),
+    ("Patient", "bo"),
+    ("Observation", "bos"),
+    ("Consent", "for-bridge"),
+    ("Provenance", "trace"),
+    ("List", "list"),
+    ("Binary", "binary"),
+    ("DocumentReference", "note"),
+    ("Task", "secret-task"),
+    ("QuestionnaireResponse", "answers"),
+    ("RelatedPerson", "aunt"),
+    ("Location", "house"),
+    ("Organization", "refuge"),
+    ("AuditEvent", "event"),
+    ("Communication", "message"),
+)
+
+
+def _identified(value: str) -> list[dict[str, str]]:
+    return [{"system": "urn:mrn", "value": value}]
+
+
+def shown() -> list[tuple[str, Json]]:
+    """The story that the caller knows."""
+    patient = id_of("ana")
+    permit = consent(
+        patient,
+        type="permit",
+        actor=actor(HARBOR),
+        action=[
+            {
+                "coding": [
+                    {"system": "http://terminology.hl7.org/CodeSystem/consentaction", "code": c}
+                ]
+            }
+            for c in ("access", "correct")
+        ],
+        purpose=[{"system": ACT_REASON, "code": "TREAT"}],
+        provision=[
+            {"type": "deny", "securityLabel": [MH]},
+            {
+                "type": "deny",
+                "class": [{"system": TYPES, "code": c} for c in ("Condition", "Consent", "List")],
+            },
+            {"type": "deny", "dataPeriod": {"end": "2020-12-31"}},
+        ],
+    )
+    when = {"effectiveDateTime": "2026-03-02"}
+    return [
+        ("ana", {"resourceType": "Patient", "name": [{"family": "Sample"}], "gender": "female"}),
+        ("permit", permit),
+        ("seen1", observation(patient, identifier=_identified("1"))),
+        ("seen2", observation(patient, **when, identifier=_identified("2"))),
+        ("seen3", observation(patient, status="amended", effectiveDateTime="2026-03-03")),
+        (
+            "visit",
+            {
+                "resourceType": "Encounter",
+                "status": "finished",
+                "class": {"system": ACT_CODE, "code": "AMB"},
+                "subject": ANA,
+                "period": {"start": "2026-03-01", "end": "2026-03-01"},
+            },
+        ),
+        (
+            "letter",
+            {
+                "resourceType": "DocumentReference",
+                "status": "current",
+                "subject": ANA,
+                "date": "2026-03-01T10:00:00Z",
+                "content": [{"attachment": {"contentType": "text/plain", "data": "QQ=="}}],
+            },
+        ),
+        (
+            "request",
+            {
+                "resourceType": "ServiceRequest",
+                "status": "active",
+                "intent": "order",
+                "subject": ANA,
+                "authoredOn": "2026-03-01",
+            },
+        ),
+        (
+            "task",
+            {
+                "resourceType": "Task",
+                "status": "draft",
+                "intent": "order",
+                "focus": ref("ServiceRequest", "request"),
+                "for": ANA,
+                "authoredOn": "2026-03-01",
+            },
+        ),
+        (
+            "origin",
+            {
+                "resourceType": "Provenance",
+                "target": [ref("Observation", "seen1")],
+                "recorded": "2026-03-01T10:00:00Z",
+                "agent": [{"who": {"display": "River"}}],
+            },
+        ),
+    ]
+
+
+def veiled() -> list[tuple[str, Json]]:
+    """What the fuller world holds beside it, all of it hidden from the caller."""
+    ana, bo = id_of("ana"), id_of("bo")
+    return [
+        (
+            "veiled1",
+            observation(
+                ana,
+                **SECRET,
+                identifier=_identified("secret"),
+                derivedFrom=[ref("Observation", "seen1")],
+                encounter=ref("Encounter", "visit"),
+            ),
+        ),
+        ("veiled2", observation(ana, effectiveDateTime="2019-05-05", identifier=_identified("1"))),
+        (
+            "illness",
+            {
+                "resourceType": "Condition",
+                "code": {"coding": [{"system": "http://loinc.org", "code": "85354-9"}]},
+                "subject": ANA,
+                "encounter": ref("Encounter", "visit"),
+            },
+        ),
+        ("bo", {"resourceType": "Patient", "name": [{"family": "Sample"}], "gender": "female"}),
+        ("bos", observation(bo, identifier=_identified("2"))),
+        ("joint", observation(ana, focus=[ref("Patient", "bo")])),
+        (
+            "for-bridge",
+            consent(
+                ana,
+                type="permit",
+                actor=actor(BRIDGE),
+                purpose=[{"system": ACT_REASON, "code": "COC"}],
+            ),
+        ),
+        (
+            "trace",
+            {
+                "resourceType": "Provenance",
+                "target": [ref("Observation", "seen1"), ref("Observation", "veiled1")],
+                "recorded": "2026-03-01T10:00:00Z",
+                "agent": [{"who": {"display": "River"}}],
+            }
+            | SECRET,
+        ),
+        (
+            "list",
+            {
+                "resourceType": "List",
+                "status": "current",
+                "mode": "working",
+                "subject": ANA,
+                "entry": [{"item": ref("Observation", "seen1")}],
+            },
+        ),
+        (
+            "binary",
+            {
+                "resourceType": "Binary",
+                "contentType": "text/plain",
+                "data": "QQ==",
+                "securityContext": ref("Observation", "veiled1"),
+            }
+            | SECRET,
+        ),
+        (
+            "note",
+            {
+                "resourceType": "DocumentReference",
+                "status": "current",
+                "subject": ANA,
+                "date": "2026-03-01T10:00:00Z",
+                "content": [{"attachment": {"contentType": "text/plain", "data": "QQ=="}}],
+                "relatesTo": [{"code": "appends", "target": ref("DocumentReference", "letter")}],
+            }
+            | SECRET,
+        ),
+        (
+            "secret-task",
+            {
+                "resourceType": "Task",
+                "status": "draft",
+                "intent": "order",
+                "focus": ref("ServiceRequest", "request"),
+                "for": ANA,
+            }
+            | SECRET,
+        ),
+        (
+            "answers",
+            {"resourceType": "QuestionnaireResponse", "status": "completed", "subject": ANA}
+            | SECRET,
+        ),
+        ("aunt", {"resourceType": "RelatedPerson", "patient": ANA} | SECRET),
+        (
+            "house",
+            {
+                "resourceType": "Location",
+                "name": "House",
+                "meta": {"security": [{"system": ACT_CODE, "code": "LOCIS"}]},
+            },
+        ),
+        (
+            "refuge",
+            {
+                "resourceType": "Organization",
+                "name": "Refuge",
+                "meta": {
+                    "security": [
+                        {
+                            "system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
+                            "code": "V",
+                        }
+                    ]
+                },
+            },
+        ),
+        (
+            "message",
+            {
+                "resourceType": "Communication",
+                "status": "completed",
+                "subject": ANA,
+                "about": [ref("Observation", "seen2")],
+            }
+            | SECRET,
+        ),
+    ]
+
+
+@asynccontextmanager
+async def twins(
+    database: Callable[[], Database], folder: Path, *, caller: str
+) -> AsyncIterator[tuple[World, World]]:
+    """(fuller, plainer). To Harbor the plainer lacks what is veiled; to Bridge, all but the directory."""
+    async with _world(database(), folder) as fuller, _world(database(), folder) as plainer:
+        for name, resource in shown():
+            await fuller.tell(name, resource)
+            if caller == HARBOR:
+                await plainer.tell(name, resource)
+        for name, resource in veiled():
+            await fuller.tell(name, resource)
+        yield fuller, plainer
+
+
+@asynccontextmanager
+async def _world(made: Database, folder: Path) -> AsyncIterator[World]:
+    settings = Settings(state_dir=folder, max_bundle_entries=50, pool_max=4)
+    application = create_app(settings, made.service_url)
+    transport = httpx.ASGITransport(app=application)
+    async with (
+        application.router.lifespan_context(application),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as http,
+    ):
+        world = World(http)
+        database = application.state.service.database
+        for name in AGENCIES:
+            rid = await database.pool.fetchval("SELECT nextval('tl.rid')")
+            epoch = await database.pool.fetchval("SELECT epoch FROM tl.directory_epoch")
+            closure = base_closure((rid,), has_organization=True, emergency=False)
+            organization = {"resourceType": "Organization", "id": name, "name": name}
+            (written,) = await writing.write(
+                database,
+                Caller(closure, (rid,), 0, rid, epoch),
+                [writing.Operation("Organization", name, organization)],
+                writing.WriteRules((), allow_client_ids=True),
+            )
+            secret = await clients.add_client(
+                database.pool,
+                client_id=name,
+                organization=written.rid,
+                scope="system/*.cruds",
+                purposes_of_use=("TREAT", "COC"),
+            )
+            form = {"grant_type": "client_credentials", "client_id": name, "client_secret": secret}
+            answer = await http.post("/oauth/token", data=form)
+            assert answer.status_code == 200, answer.text
+            world.callers[name] = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        yield world
