@@ -65,6 +65,13 @@ class Served:
             assert self.process.poll() is None, "".join(self.notes)
             time.sleep(0.05)
 
+    def printed(self, count: int, seconds: float = _START_SECONDS) -> list[str]:
+        """Wait until it has printed that many lines: the two outputs are read side by side."""
+        deadline = time.monotonic() + seconds
+        while len(self.lines) < count and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return self.lines
+
 
 @contextmanager
 def serving(state: Path, command: str, **settings: str) -> Iterator[Served]:
