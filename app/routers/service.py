@@ -15,6 +15,7 @@ from starlette.responses import Response
 from app.care.guards import GUARDS
 from app.errors import FhirError, IssueCode, fhir_error
 from app.fhir_mappings import operation_outcome, registry
+from app.interactions.emergency import Urgent, tell
 from app.interactions.guards import Guard
 from app.interactions.validation import ProfileGuard
 from app.interactions.writing import WriteRules
@@ -37,6 +38,7 @@ Result = TypeVar("Result")
 _LOG: Final = logging.getLogger("throughline")
 _ATTEMPTS: Final = 5
 _LONGEST_QUERY: Final = 4000
+_MANY: Final = 10_000
 _ACTIONS: Final = {"c": b"C", "r": b"R", "u": b"U", "d": b"D", "s": b"E"}
 
 
@@ -78,6 +80,7 @@ class Service:
     cursor_key: bytes
     key_sets: KeySets
     callers: dict[VerifiedClaims, Caller] = field(default_factory=dict)
+    told: set[tuple[str, int, int]] = field(default_factory=set)
 
     @property
     def root(self) -> str:
@@ -174,6 +177,10 @@ class Service:
                 scopes.require(verified.scopes, type_, letter)
             async with asyncio.timeout(self.settings.request_timeout_ms / 1000):
                 response = await self.as_caller(verified, lambda caller: work(caller, seen))
+                if verified.emergency_reason is not None and seen.rids:
+                    await self.as_caller(
+                        verified, lambda caller: self._tell_emergency(verified, caller, seen)
+                    )
             if hasattr(request.state, "form"):
                 wanted = negotiate(request)
         except FhirError as error:
@@ -217,6 +224,20 @@ class Service:
                 )
             )
         return response
+
+    async def _tell_emergency(self, claims: VerifiedClaims, caller: Caller, seen: Seen) -> None:
+        if len(self.told) > _MANY:
+            self.told.clear()
+        urgent = Urgent(claims.jti, claims.client_id, claims.purpose, claims.emergency_reason or "")
+        seen.rids += await tell(
+            self.database,
+            caller,
+            urgent,
+            seen.rids,
+            self.told,
+            self.settings.fhir_base,
+            datetime.now(UTC),
+        )
 
     async def write_down(self, *rows: AuditRow) -> bool:
         """Whether the rows are durable now; where not, nothing may be told (consent.md, audit)."""
