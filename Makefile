@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check fuzz-validation bench lock clean
+.PHONY: chaos sbom advisories help demo serve test check fuzz-validation bench lock clean
 
 PYTHON ?= python3
 UV ?= uv
@@ -32,6 +32,16 @@ fuzz-validation: $(STAMP) ## Throw 20,000 broken texts, trees, expressions and p
 
 bench: $(STAMP) ## Load a million resources once, measure, and write bench/RESULTS.md
 	$(BIN)/python -m bench
+
+chaos: $(STAMP) ## Kill the service and its PostgreSQL in the midst of 10,000 writes and reads
+	TL_CHAOS_WRITES=10000 $(BIN)/pytest -n 0 tests/chaos
+
+sbom: $(STAMP) ## Write the bill of materials, sbom.json (CycloneDX), from the lock
+	$(BIN)/python tools/sbom.py > sbom.json
+
+advisories: ## Ask for known faults of the locked dependencies (needs uv and a network; says so without)
+	@$(UV) tool run pip-audit --requirement requirements.lock --require-hashes --disable-pip || \
+	  { echo "pip-audit found something above, or could not reach its source: nothing is known to be well."; exit 1; }
 
 lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 	printf 'hatchling\neditables\n' | $(UV) pip compile pyproject.toml - --extra test \
