@@ -259,11 +259,25 @@ def refusal(error: Exception) -> FhirError | None:
             return fhir_error(
                 IssueCode.INVALID, "The request holds a character that no text may hold (U+0000)."
             )
-        case TimeoutError() | asyncpg.TooManyConnectionsError() | asyncpg.PostgresConnectionError():
-            return fhir_error(
-                IssueCode.TRANSIENT,
-                "The service is busy; try again in a moment.",
-                headers=(("Retry-After", "1"),),
-            )
+        case (
+            TimeoutError()
+            | ConnectionError()
+            | FileNotFoundError()  # the socket of a server that is not there
+            | asyncpg.TooManyConnectionsError()
+            | asyncpg.PostgresConnectionError()
+            | asyncpg.OperatorInterventionError()
+        ):
+            return _busy()
+        case asyncpg.InterfaceError() | asyncpg.InternalClientError() if "connection" in str(error):
+            # The connection was lost, and asyncpg noticed in the midst of something else.
+            return _busy()
         case _:
             return None
+
+
+def _busy() -> FhirError:
+    return fhir_error(
+        IssueCode.TRANSIENT,
+        "The service is busy; try again in a moment.",
+        headers=(("Retry-After", "1"),),
+    )

@@ -1,0 +1,5 @@
+"""The spine's world, to be shaken."""
+
+from tests.spine.conftest import world
+
+__all__ = ["world"]
