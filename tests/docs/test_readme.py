@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import typer
 
-from app.cli import app, client_app
+from app.cli import app, audit_app, client_app, keys_app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 README = (ROOT / "README.md").read_text()
+GROUPS = {"client": client_app, "audit": audit_app, "keys": keys_app}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -50,10 +51,12 @@ def _names(group: typer.Typer) -> set[str]:
 
 
 def test_every_command_that_a_page_names_exists() -> None:
-    known = _names(app) | {f"client {name}" for name in _names(client_app)}
+    known = _names(app) | {f"{name} {each}" for name, of in GROUPS.items() for each in _names(of)}
     named: set[str] = set()
     for page in PAGES:
-        for words in re.findall(r"(?:bin/|`)throughline ((?:client )?[a-z]+)", page.read_text()):
+        for words in re.findall(
+            rf"(?:bin/|`)throughline ((?:(?:{'|'.join(GROUPS)}) )?[a-z]+)", page.read_text()
+        ):
             assert words in known, f"{page.name}: {words}"
             named.add(words)
     assert {"tour", "doctor", "token", "client add"} <= named
