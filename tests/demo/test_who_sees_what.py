@@ -51,11 +51,12 @@ async def test_each_line_of_the_table_is_a_resource_that_can_be_read(service: Se
 async def test_referrals_stand_in_all_their_states(service: Service) -> None:
     found = await _search(service, "river-clinic", "/Task?_count=100", "TREAT")
     told = {task["id"]: task["status"] for task in found if task["id"].startswith("survivor-")}
-    # The others are those that the answers themselves opened: somebody is asked to act at once.
-    assert {t["priority"] for t in found if t["id"] not in told} == {"stat"}
+    # The others are those that answers of danger and a missed appointment opened by themselves.
+    assert {t["priority"] for t in found if t["id"] not in told} == {"stat", "urgent"}
     assert told == {
         "survivor-a-housing-task": "completed",
         "survivor-a-ride-task": "rejected",
+        "survivor-a-amendment": "completed",
         "survivor-b-housing-task": "requested",
         "survivor-b-childcare-task": "accepted",
         "survivor-b-immigration-task": "accepted",
