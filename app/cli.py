@@ -123,6 +123,30 @@ def tour() -> None:
 
 
 @app.command()
+def reindex(
+    only: Annotated[
+        list[str] | None, typer.Option("--type", help="only this resource type; repeat it")
+    ] = None,
+) -> None:
+    """Make all search rows anew, after a SearchParameter was added; the service may serve meanwhile."""
+    from rich.progress import Progress
+
+    from app.commands import reindexing
+
+    notes = _notes()
+    with Progress(console=notes) as bar:
+        task = bar.add_task("Indexing", total=None)
+
+        def progress(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+
+        done, refused = reindexing.run(_settings(), progress, only)
+    for url, why in refused:
+        notes.print(f"Not in use: {url}. {why}")
+    notes.print(f"{done} resources are indexed anew.")
+
+
+@app.command()
 def migrate() -> None:
     """Bring the database to this release."""
     from app.commands.databases import database

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from app.interactions import definitions
 from app.routers import (
     access,
     audit,
@@ -18,6 +19,7 @@ from app.routers import (
     instance,
     oauth,
     operations,
+    search,
     system,
     terminology,
     validation,
@@ -65,6 +67,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
                 await server_secret(database.pool, "cursor"),
                 KeySets(await opened.enter_async_context(open_http())),
             )
+            await opened.enter_async_context(definitions.watching(database))
             yield
 
     application = FastAPI(
@@ -104,6 +107,8 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     application.include_router(validation.router, prefix="/fhir")
     application.include_router(audit.router, prefix="/fhir")
     application.include_router(instance.router, prefix="/fhir")
+    # Before create, whose path would take `_search` for a type.
+    application.include_router(search.router, prefix="/fhir")
     application.include_router(type_router.router, prefix="/fhir")
     application.include_router(conditional.router, prefix="/fhir")
     return application

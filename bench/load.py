@@ -67,9 +67,10 @@ _COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         *_ROW,
         *_TIMES,
     ),
-    "index_token": ("hash", "rid", "last_updated", *_ROW, *_TIMES),
-    "index_date": ("hash", "low", "high", "rid", "last_updated", *_ROW, *_TIMES),
-    "index_string": ("hash", "normalized", "exact", "rid", "last_updated", *_ROW, *_TIMES),
+    "index_token": ("hash", "item", "rid", "last_updated", *_ROW, *_TIMES),
+    "index_date": ("hash", "low", "high", "item", "rid", "last_updated", *_ROW, *_TIMES),
+    "index_string": ("hash", "normalized", "exact", "item", "rid", "last_updated", *_ROW, *_TIMES),
+    "index_number": ("hash", "low", "high", "item", "rid", "last_updated", *_ROW, *_TIMES),
     "link": ("source", "target", "parameter", "climbs", "author"),
 }
 """What is copied, in this order. A table that has other columns stops the load: teach it here."""
@@ -135,7 +136,7 @@ def _add(
     )
     content = made.bytes(ids, updated)
     rows["resource"].append((rid, id_, 1, False, updated, made.codes, content, *shared))
-    rows["index_token"] += [(key, rid, updated, *shared) for key in made.keys(ids)]
+    rows["index_token"] += [(key, item, rid, updated, *shared) for key, item in made.keys(ids)]
     for table, found in rows_of(made.rows).items():
         rows[table] += [(*_bounded(values), rid, updated, *shared) for values in found]
     rows["link"] += [(rid, plan.rid(target, patient), *rest) for target, *rest in made.links]
@@ -153,15 +154,12 @@ def _numbers(made: Template) -> frozenset[int]:
 
 
 def _bounded(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """(key, low, high) with None as infinity; text rows as they are."""
-    if len(values) == 3 and not isinstance(values[1], str):
-        low, high = values[1:]
-        return (
-            values[0],
-            low or datetime.min.replace(tzinfo=UTC),
-            high or datetime.max.replace(tzinfo=UTC),
-        )
-    return values
+    """(key, low, high, item) with None as infinity; rows without an open end as they are."""
+    key, low, high, item = values
+    if low is None or high is None:
+        low = low or datetime.min.replace(tzinfo=UTC)
+        high = high or datetime.max.replace(tzinfo=UTC)
+    return key, low, high, item
 
 
 async def _copy(connection: asyncpg.Connection, rows: Rows) -> None:

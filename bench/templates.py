@@ -58,11 +58,13 @@ class Template:
             for part in self.content
         )
 
-    def keys(self, ids: Mapping[int, str]) -> list[int]:
-        """The token keys for the patient whose slots have these ids."""
+    def keys(self, ids: Mapping[int, str]) -> list[tuple[int, int]]:
+        """The token keys, each with its item, for the patient whose slots have these ids."""
+        own = (_reference(self.type, code, slot, ids[slot]) for code, slot in self.token_holes)
+        items = enumerate(self.rows.items, start=1)
         return [
-            *self.tokens,
-            *(_reference(self.type, code, slot, ids[slot]) for code, slot in self.token_holes),
+            *((key, 0) for key in (*self.tokens, *own)),
+            *((key, item) for item, rows in items for key in rows.tokens),
         ]
 
 
@@ -155,5 +157,12 @@ def _outward(rows: IndexRows, stored: Json) -> list[tuple[str, str, int, bool, b
 
 
 def rows_of(found: IndexRows) -> dict[str, list[tuple[Any, ...]]]:
-    """The value rows of a resource by index table, first column the key; tokens are apart."""
-    return {"index_date": list(found.dates), "index_string": list(found.strings)}
+    """The value rows of a resource by index table, key first and item last; tokens are apart."""
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        name: [] for name in ("index_date", "index_string", "index_number")
+    }
+    for item, each in enumerate((found, *found.items)):
+        rows["index_date"] += [(*row, item) for row in each.dates]
+        rows["index_string"] += [(*row, item) for row in each.strings]
+        rows["index_number"] += [(*row, item) for row in each.numbers]
+    return rows

@@ -51,3 +51,43 @@ def uri_key(resource_type: str, code: str, uri: str) -> int:
 def identifier_parameter(code: str) -> str:
     """The token parameter that `reference:identifier` asks."""
     return code + ":identifier"
+
+
+def of_type_key(resource_type: str, code: str, system: str, type_: str, value: str) -> int:
+    """`:of-type`: an Identifier's type (system and code) and value."""
+    return hash64(resource_type, code, "o", system, type_, value)
+
+
+def text_key(resource_type: str, code: str) -> int:
+    """String rows of what a token is called (`:text`)."""
+    return hash64(resource_type, code, "x")
+
+
+def sort_key(resource_type: str, code: str) -> int:
+    """String rows by which a token or uri parameter sorts: the code or the URI itself."""
+    return hash64(resource_type, code, "z")
+
+
+def quantity_key(resource_type: str, code: str, system: str, unit: str) -> int:
+    """Number rows of quantities of one coded unit, in that unit; without system and unit, of all."""
+    return hash64(resource_type, code, "q", system, unit)
+
+
+def quantity_unit_key(resource_type: str, code: str, unit: str) -> int:
+    """Number rows of quantities whose unit, coded or written, is this."""
+    return hash64(resource_type, code, "w", unit)
+
+
+def canonical_quantity_key(resource_type: str, code: str, dimension: str) -> int:
+    """Number rows in base units of a physical dimension (`app.fhir_mappings.ucum`)."""
+    return hash64(resource_type, code, "d", dimension)
+
+
+def component_parameter(code: str, position: int) -> str:
+    """The parameter as which a component of a composite is filed; position from 0."""
+    return f"{code}${position}"
+
+
+def coordinate_parameter(code: str, axis: str) -> str:
+    """The parameter as which a latitude or longitude is filed."""
+    return f"{code}@{axis}"

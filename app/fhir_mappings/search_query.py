@@ -2,13 +2,13 @@
 
     parse("Observation", [("code", "http://loinc.org|1234-5"), ("date", "ge2024")], …)
 
-Nothing that narrows a search is ever dropped quietly: chains, `_has`, unsupported types of
-parameter and modifiers are refused however lenient the caller is. Only a parameter that R4 does
-not define for the type is ignored unless `strict` (Prefer: handling=strict);
-`SearchQuery.applied` tells what was not ignored, for the self link. The server's own paging
-parameters are taken out before.
+Nothing that narrows a search is ever dropped quietly: unsupported types of parameter and modifiers
+are refused however lenient the caller is. Only a parameter that R4 does not define for the type is
+ignored unless `strict` (Prefer: handling=strict); `SearchQuery.applied` tells what was not ignored,
+for the self link. The server's own paging parameters are taken out before.
 
-Clauses and values are in `app.fhir_mappings.search_clauses`; SQL is in `app.storage`.
+Clauses are in `app.fhir_mappings.search_clauses`, read by `app.fhir_mappings.search_reading`; SQL is
+in `app.storage`.
 
 Pinned: hl7.org/fhir/R4/search.html#errors, #sort, #count, #total, #include, #summary.
 """
@@ -16,12 +16,12 @@ Pinned: hl7.org/fhir/R4/search.html#errors, #sort, #count, #total, #include, #su
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, urlencode
 
-from app.errors import FhirError, Issue, IssueCode
+from app.errors import FhirError, Issue, IssueCode, fhir_error
 from app.fhir_mappings.registry import is_resource_type
 from app.fhir_mappings.search_clauses import (
     Clause,
@@ -31,13 +31,12 @@ from app.fhir_mappings.search_clauses import (
     LastUpdatedClause,
     StringClause,
     TokenClause,
-    alternatives,
-    boolean,
-    clause,
-    refuse,
 )
-from app.fhir_mappings.search_keys import parameter_key
-from app.fhir_mappings.search_parameters import parameter
+from app.fhir_mappings.search_filter import read_filter
+from app.fhir_mappings.search_keys import parameter_key, quantity_key, sort_key
+from app.fhir_mappings.search_parameters import SearchParameter, parameter
+from app.fhir_mappings.search_reading import Reading, read
+from app.fhir_mappings.search_values import alternatives, boolean, refuse
 
 __all__ = [
     "Clause",
@@ -63,11 +62,16 @@ _TOTALS: Final[dict[str, Total]] = {
     "accurate": "accurate",
 }
 _SORTED_COLUMNS: Final = frozenset({"_id", "_lastUpdated"})
-_SORTED_TYPES: Final = frozenset({"date", "string"})
+_SORTED_ROWS: Final = {
+    "date": "date",
+    "string": "string",
+    "number": "number",
+    "quantity": "number",
+    "token": "string",
+    "uri": "string",
+}
 _SHORTER_FORMS: Final = frozenset({"true", "text", "data"})
-_NEVER_IGNORED: Final = frozenset(
-    {"_contained", "_containedType", "_content", "_filter", "_has", "_list", "_query", "_text"}
-)
+_NEVER_IGNORED: Final = frozenset({"_contained", "_containedType", "_query"})
 _ONCE: Final = frozenset({"_count", "_format", "_pretty", "_sort", "_summary", "_total"})
 _NUMBER: Final = re.compile(r"[0-9]+")
 _COUNT_DIGITS: Final = 9
@@ -75,13 +79,13 @@ _COUNT_DIGITS: Final = 9
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """One key of `_sort`. type: `date` or `string` with the key of its rows; `_id` or
-    `_lastUpdated`, which are columns, with None.
+    """One key of `_sort`. type: the table of its rows (`date`, `string`, `number`) and their keys;
+    `_id` and `_lastUpdated` are columns and have none.
     """
 
     code: str
     descending: bool
-    key: int | None
+    keys: tuple[int, ...]
     type: str
 
 
@@ -104,12 +108,13 @@ class Include:
 class SearchQuery:
     """A search that can be run.
 
-    clauses: all must hold. count: page size, at most the server's maximum. summary_count: only the
-    total is asked (`_summary=count`, or `_count=0`; count is then 0). sort: empty for the server's
-    own order. format: as sent, None without. applied: parameters that were not ignored, as sent.
+    types: resource types searched. clauses: all must hold. count: page size, at most the server's
+    maximum. summary_count: only the total is asked (`_summary=count`, or `_count=0`; count is then
+    0). sort: empty for the server's own order. format: as sent, None without. applied: parameters
+    that were not ignored, as sent.
     """
 
-    resource_type: str
+    types: tuple[str, ...]
     clauses: tuple[Clause, ...]
     count: int
     sort: tuple[SortKey, ...] = ()
@@ -126,9 +131,9 @@ class SearchQuery:
 class _Draft:
     """A query being read."""
 
-    resource_type: str
+    types: tuple[str, ...]
     strict: bool
-    base_urls: tuple[str, ...]
+    reading: Reading
     max_count: int
     count: int
     clauses: list[Clause] = field(default_factory=list)
@@ -143,23 +148,28 @@ class _Draft:
 
 
 def parse(
-    resource_type: str,
+    types: str | tuple[str, ...],
     parameters: Sequence[tuple[str, str]],
     *,
     strict: bool,
     base_urls: tuple[str, ...],
     max_count: int,
     default_count: int,
+    may_search: Callable[[str], bool] = is_resource_type,
 ) -> SearchQuery:
-    """Read a search of one type.
+    """Read a search of one type, or of several (then only what all of them have can be asked).
 
     parameters: (name with modifier, value), percent-decoded, in their order. base_urls: addresses
-    of this server without a slash at the end.
+    of this server without a slash at the end. may_search: types that the caller's scopes allow, for
+    `_type`, chains and `_has`.
 
     Raises FhirError (400) with an issue for each parameter at fault, invalid or not-supported, its
-    expression the parameter's name; values are never repeated. KeyError where R4 has no such type.
+    expression the parameter's name; values are never repeated; 403 where scopes do not allow what is
+    asked. KeyError where R4 has no such type.
     """
-    draft = _Draft(resource_type, strict, base_urls, max_count, min(default_count, max_count))
+    asked = _types((types,) if isinstance(types, str) else types, parameters, may_search)
+    reading = Reading(base_urls, may_search)
+    draft = _Draft(asked, strict, reading, max_count, min(default_count, max_count))
     issues: list[Issue] = []
     seen: set[str] = set()
     for name, value in parameters:
@@ -170,11 +180,13 @@ def parse(
             if _read(draft, name, value):
                 draft.applied.append((name, value))
         except FhirError as error:
+            if error.status == 403:
+                raise
             issues.extend(error.issues)
     if issues:
         raise FhirError(issues, status=400)
     return SearchQuery(
-        resource_type=resource_type,
+        types=asked,
         clauses=tuple(draft.clauses),
         count=0 if draft.summary_count else draft.count,
         sort=tuple(draft.sort),
@@ -193,15 +205,42 @@ def query_string(parameters: Iterable[tuple[str, str]]) -> str:
     return urlencode(list(parameters), quote_via=quote, safe=":,/")
 
 
+def _types(
+    types: tuple[str, ...],
+    parameters: Sequence[tuple[str, str]],
+    may_search: Callable[[str], bool],
+) -> tuple[str, ...]:
+    """The types searched: those of the address, narrowed by `_type` where there are several."""
+    named = [value for name, value in parameters if name == "_type"]
+    if not named:
+        return types
+    wanted: list[str] = []
+    for each in ",".join(named).split(","):
+        if not is_resource_type(each):
+            refuse(IssueCode.INVALID, "Name R4 resource types.", "_type")
+        if not may_search(each):
+            raise fhir_error(
+                IssueCode.FORBIDDEN,
+                f"The access token lacks the scope system/{each}.s.",
+                "_type",
+                status=403,
+            )
+        if each not in types:
+            refuse(IssueCode.INVALID, "Name types that the address is about.", "_type")
+        if each not in wanted:
+            wanted.append(each)
+    return tuple(wanted)
+
+
 def _read(draft: _Draft, name: str, value: str) -> bool:
     """Put one parameter into the draft; False where it is ignored."""
     code, _, modifier = name.partition(":")
+    if name == "_type":
+        return True
     if code in _NEVER_IGNORED:
         if name == "_contained" and value == "false":
             return True
         refuse(IssueCode.NOT_SUPPORTED, "This parameter cannot be searched here.", name)
-    if "." in name:
-        refuse(IssueCode.NOT_SUPPORTED, "Chained parameters cannot be searched here.", name)
     match code:
         case "_include" | "_revinclude":
             _read_include(draft, name, code, modifier, value)
@@ -210,10 +249,13 @@ def _read(draft: _Draft, name: str, value: str) -> bool:
             if modifier:
                 refuse(IssueCode.NOT_SUPPORTED, "This parameter has no modifiers.", name)
             return _read_option(draft, code, value)
-    of = parameter(draft.resource_type, code)
-    if of is None:
-        return _ignore(draft, name, "This type has no such search parameter.")
-    draft.clauses.append(clause(draft.resource_type, of, modifier, value, draft.base_urls))
+    if name == "_filter":
+        draft.clauses.append(read_filter(draft.types, value, draft.reading))
+        return True
+    clause = read(draft.types, name, value, draft.reading)
+    if clause is None:
+        return _ignore(draft, name, "The resource type has no such search parameter.")
+    draft.clauses.append(clause)
     return True
 
 
@@ -264,34 +306,50 @@ def _read_sort(draft: _Draft, name: str, value: str) -> bool:
     for each in alternatives(value, name):
         code = each.removeprefix("-")
         descending = each != code
-        of = parameter(draft.resource_type, code)
-        if of is None:
-            return _ignore(draft, name, "Sort by search parameters of the type.")
         if code in _SORTED_COLUMNS:
-            keys.append(SortKey(code, descending, None, code))
-        elif of.type in _SORTED_TYPES and of.expression:
-            key = parameter_key(draft.resource_type, code)
-            keys.append(SortKey(code, descending, key, of.type))
-        else:
+            keys.append(SortKey(code, descending, (), code))
+            continue
+        found = [parameter(type_, code) for type_ in draft.types]
+        if None in found:
+            return _ignore(draft, name, "Sort by search parameters of the type.")
+        rows = {_SORTED_ROWS.get(each.type) if each and each.expression else None for each in found}
+        kind = rows.pop() if len(rows) == 1 else None
+        if kind is None:
             refuse(
-                IssueCode.NOT_SUPPORTED, "Sort by _id, _lastUpdated, dates or strings only.", name
+                IssueCode.NOT_SUPPORTED,
+                "Sort by _id, _lastUpdated, dates, strings, numbers, quantities, tokens or URIs.",
+                name,
             )
+        hashes = tuple(
+            _sorted_key(type_, each) for type_, each in zip(draft.types, found, strict=True) if each
+        )
+        keys.append(SortKey(code, descending, hashes, kind))
     draft.sort.extend(keys)
     return True
+
+
+def _sorted_key(type_: str, of: SearchParameter) -> int:
+    match of.type:
+        case "token" | "uri":
+            return sort_key(type_, of.code)
+        case "quantity":
+            return quantity_key(type_, of.code, "", "")
+        case _:
+            return parameter_key(type_, of.code)
 
 
 def _read_include(draft: _Draft, name: str, code: str, modifier: str, value: str) -> None:
     if modifier not in ("", "iterate"):
         refuse(IssueCode.NOT_SUPPORTED, "Of modifiers, only iterate is supported.", name)
-    include = _include(draft.resource_type, code, name, value, modifier == "iterate")
+    include = _include(draft.types, code, name, value, modifier == "iterate")
     found = draft.includes if code == "_include" else draft.revincludes
     if include not in found:
         found.append(include)
 
 
-def _include(resource_type: str, code: str, name: str, value: str, iterate: bool) -> Include:
-    if value == "*" and code == "_include":
-        value = f"{resource_type}:*"
+def _include(types: tuple[str, ...], code: str, name: str, value: str, iterate: bool) -> Include:
+    if value == "*" and code == "_include" and len(types) == 1:
+        value = f"{types[0]}:*"
     source, *rest = value.split(":")
     if not is_resource_type(source) or not 1 <= len(rest) <= 2:
         refuse(IssueCode.INVALID, "Give Type:parameter or Type:parameter:TargetType.", name)

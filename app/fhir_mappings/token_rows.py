@@ -1,7 +1,7 @@
 """What a token search compares: the (system, value) pairs of a value, by its FHIR type.
 
-Codes and identifiers are compared exactly; the text of a CodeableConcept is not searched. A `code`
-has the implicit system of its required binding. An empty system stands for none.
+Codes and identifiers are compared exactly. A `code` has the implicit system of its required
+binding. An empty system stands for none. What a token is called (`texts_of`) is searched by `:text`.
 
 Pinned: hl7.org/fhir/R4/search.html#token.
 """
@@ -96,4 +96,46 @@ _PAIRS: Final[Mapping[str, Pairs]] = MappingProxyType(
         "string": _plain,
         "uri": _plain,
     }
+)
+
+
+def texts_of(type_name: str) -> Callable[[Any], Iterator[str]] | None:
+    """How to read what a token is called (`:text`); None for a FHIR type that says nothing."""
+    return _TEXTS.get(type_name)
+
+
+def of_type_triples(identifier: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Of an Identifier: system and code of its type, and its value (`:of-type`)."""
+    value = identifier.get("value")
+    if not value:
+        return
+    for coding in identifier.get("type", {}).get("coding", ()):
+        code = coding.get("code")
+        if code:
+            yield coding.get("system", ""), code, value
+
+
+def _display(coding: Mapping[str, Any]) -> Iterator[str]:
+    display = coding.get("display")
+    if display:
+        yield display
+
+
+def _concept_texts(concept: Mapping[str, Any]) -> Iterator[str]:
+    text = concept.get("text")
+    if text:
+        yield text
+    for coding in concept.get("coding", ()):
+        yield from _display(coding)
+
+
+def _identifier_texts(identifier: Mapping[str, Any]) -> Iterator[str]:
+    # R4 names only Identifier.type.text.
+    text = identifier.get("type", {}).get("text")
+    if text:
+        yield text
+
+
+_TEXTS: Final[Mapping[str, Callable[[Any], Iterator[str]]]] = MappingProxyType(
+    {"Coding": _display, "CodeableConcept": _concept_texts, "Identifier": _identifier_texts}
 )

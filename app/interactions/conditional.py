@@ -8,13 +8,14 @@ first has written. Pinned: hl7.org/fhir/R4/http.html#ccreate, #cond-update, #cde
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qsl
 
 from app.errors import FhirError, Issue, IssueCode, fhir_error
 from app.fhir_mappings import registry
 from app.fhir_mappings.search_query import parse
+from app.interactions.search_terminology import expanded
 from app.storage import resources, search_sql
 from app.storage.database import Caller, Reader, WriteConnection
 
@@ -89,7 +90,8 @@ async def matches(
         raise FhirError(
             [Issue(i.code, i.diagnostics, (where,)) for i in error.issues], status=error.status
         ) from error
-    found = await search_sql.page(reader, caller, query, 0)
+    query = replace(query, clauses=await expanded(reader, caller, query.clauses))
+    found = await search_sql.page(reader, caller, query)
     return [Match(each.rid, each.id) for each in found[:limit]]
 
 

@@ -18,6 +18,7 @@ from app.fhir_mappings import (
     links,
     registry,
     search_keys,
+    text_rows,
 )
 from app.interactions.write_plan import Json, Plan, Targets, WriteRules
 from app.interactions.write_references import local
@@ -74,6 +75,9 @@ def row(
         tokens=[*extracted.tokens, search_keys.parameter_key(type_, "")],
         dates=extracted.dates,
         strings=extracted.strings,
+        numbers=extracted.numbers,
+        items=extracted.items,
+        words=text_rows.words(stored),
         links=sorted(row_links),
     )
 

@@ -18,6 +18,7 @@ from typing import Final
 from app.errors import FhirError, Issue, IssueCode, fhir_error
 from app.fhir_mappings import membership
 from app.fhir_mappings.validate import validate
+from app.interactions import definitions
 from app.interactions.consent_rules import check_consents
 from app.interactions.grants import recompile_touched
 from app.interactions.guards import Moment, Planned
@@ -57,7 +58,10 @@ async def write(
     require_writer(caller)
     check_valid([(o.resource, o) for o in operations])
     async with database.write(caller) as connection:
-        return await write_on(connection, caller, operations, rules)
+        written = await write_on(connection, caller, operations, rules)
+    if any(each.type == "SearchParameter" for each in operations):
+        await definitions.refresh(database)
+    return written
 
 
 async def write_on(

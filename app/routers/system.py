@@ -12,6 +12,7 @@ from starlette.responses import Response
 from app import __version__
 from app.fhir_mappings import json_patch, json_text, registry
 from app.fhir_mappings.capability import SecurityCapability, TypeCapability, capability_statement
+from app.fhir_mappings.search_capability import search_capability
 from app.routers.answer import fhir_response
 from app.routers.registered_operations import registered_operations
 from app.routers.service import service_of
@@ -54,11 +55,15 @@ async def capabilities(request: Request) -> Response:
                 conditional_delete="multiple"
                 if settings.conditional_delete_limit > 1
                 else "single",
+                search_parameters=searched.parameters,
+                search_include=searched.includes,
+                search_rev_include=searched.revincludes,
             )
             for name in registry.RESOURCE_TYPES
+            for searched in (search_capability(name),)
         },
         security=SecurityCapability(token_endpoint=f"{root}/oauth/token"),
         patch_formats=(json_patch.MEDIA_TYPE, "application/fhir+json"),
-        system_interactions=("batch", "transaction"),
+        system_interactions=("batch", "transaction", "search-system"),
     )
     return fhir_response(json_text.dump(statement))

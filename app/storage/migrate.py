@@ -25,7 +25,15 @@ from app.storage import predicate
 KEEPER: Final = "throughline_keeper"
 """The role that owns the write functions; nobody can log in as it."""
 
-CONSENTED: Final = ("resource", "index_token", "index_date", "index_string", "audit_entry")
+CONSENTED: Final = (
+    "resource",
+    "index_token",
+    "index_date",
+    "index_string",
+    "index_number",
+    "index_text",
+    "audit_entry",
+)
 """Tables whose rows carry the consent columns and are policed by the predicate itself."""
 
 _ROLE_ATTEMPTS: Final = 10
@@ -37,6 +45,7 @@ _KEPT: Final = (
     "put_resources",
     "written_now",
     "put_index",
+    "put_search",
     "propagate",
     "may_compile",
     "consents_of",
@@ -125,7 +134,9 @@ def routine_text(service_role: str) -> str:
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tl FROM PUBLIC;
 GRANT USAGE ON SCHEMA tl TO {service_role}, {KEEPER};
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA tl TO {service_role}, {KEEPER};
+REVOKE EXECUTE ON FUNCTION tl.put_search FROM {service_role};
 GRANT USAGE ON SEQUENCE tl.rid TO {service_role};
+GRANT SELECT, INSERT, DELETE ON tl.kept_cursor TO {service_role};
 GRANT SELECT ON tl.resource_type, tl.directory_epoch TO {service_role}, {KEEPER};
 GRANT SELECT ON tl.routine TO {service_role};
 GRANT UPDATE ON tl.directory_epoch TO {KEEPER};

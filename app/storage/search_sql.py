@@ -1,231 +1,197 @@
 """A search as one statement: consent inside, before LIMIT and COUNT (hl7.org/fhir/R4/search.html).
 
-Every resource has an `index_token` row under the key of its type alone; a search walks those rows, or
-the rows of its most telling token clause, in the order of the page, and asks the other clauses of
-each. Page and count are rendered from the same text, so they can never disagree.
+One clause *drives*: its rows are walked in the order of the page, and the other clauses are asked of
+each. A patient drives before anything else, so that a search in one record never walks a type. Every resource
+has an `index_token` row under the key of its type alone, which drives where nothing narrower does.
+Page and count are rendered from the same text, so they can never disagree.
+
+Neighbours: `app.storage.search_clause_sql`, `app.storage.search_order`, `app.storage.search_include`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import asyncpg
 
 from app.fhir_mappings import registry, search_keys
-from app.fhir_mappings.search_clauses import (
-    DateClause,
-    DateRange,
-    IdClause,
-    LastUpdatedClause,
-    StringClause,
-    TokenClause,
-)
-from app.fhir_mappings.search_query import Include, SearchQuery, SortKey
+from app.fhir_mappings.search_clauses import AllOf, Clause, IdClause, TokenClause
+from app.fhir_mappings.search_query import SearchQuery
 from app.storage import predicate
 from app.storage.database import Caller, Reader
-
-
-@dataclass(slots=True)
-class _Statement:
-    """Text in the making; own parameters begin after the caller's."""
-
-    arguments: list[Any] = field(default_factory=list)
-
-    def add(self, value: Any, sql_type: str) -> str:
-        self.arguments.append(value)
-        return f"${predicate.QUERY_PARAMETERS + len(self.arguments)}::{sql_type}"
+from app.storage.search_clause_sql import Statement, condition
+from app.storage.search_order import Order, Place, order_of
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One resource of a page."""
+    """One resource of a page. place: where it stands in the order of the search."""
 
     rid: int
     type_code: int
     id: str
     content: bytes
+    place: Place = ()
 
 
-def _range(clause: DateRange, low: str, high: str, statement: _Statement) -> str:
-    # The parameter's range [a, b) against the row's [low, high); hl7.org/fhir/R4/search.html#prefix.
-    first, last = clause.low, clause.high
-    if clause.prefix == "ap":
-        now = datetime.now(UTC)
-        margin = abs(now - (first or last or now)) / 10
-        first, last = _shift(first, -margin), _shift(last, margin)
-
-    def bound(moment: datetime | None, unbounded: str) -> str:
-        return statement.add(moment, "timestamptz") if moment else f"'{unbounded}'::timestamptz"
-
-    def a() -> str:
-        return bound(first, "-infinity")
-
-    def b() -> str:
-        return bound(last, "infinity")
-
-    match clause.prefix:
-        case "eq":
-            return f"({low} >= {a()} AND {high} <= {b()})"
-        case "ne":
-            return f"NOT ({low} >= {a()} AND {high} <= {b()})"
-        case "gt":
-            return f"{high} > {b()}"
-        case "ge":
-            return f"({high} > {b()} OR ({low} >= {a()} AND {high} <= {b()}))"
-        case "lt":
-            return f"{low} < {a()}"
-        case "le":
-            return f"({low} < {a()} OR ({low} >= {a()} AND {high} <= {b()}))"
-        case "sa":
-            return f"{low} >= {b()}"
-        case "eb":
-            return f"{high} <= {a()}"
-        case "ap":
-            return f"({low} < {b()} AND {high} > {a()})"
+CONTENT: Final = "r.rid, r.type, r.id, r.content"
 
 
-def _shift(moment: datetime | None, by: timedelta) -> datetime | None:
-    try:
-        return None if moment is None else moment + by
-    except OverflowError:
-        return None
-
-
-def _like(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _clause(clause: Any, statement: _Statement) -> str:
-    match clause:
-        case TokenClause():
-            keys = statement.add(list(clause.keys), "bigint[]")
-            present = (
-                f"EXISTS (SELECT FROM tl.index_token k WHERE k.hash = ANY ({keys}) "
-                f"AND k.rid = d.rid AND {predicate.for_query('k')})"
-            )
-            return f"NOT {present}" if clause.negated else present
-        case StringClause(mode="exact"):
-            tests = f"s.exact = ANY ({statement.add(list(clause.values), 'text[]')})"
-        case StringClause():
-            wrap = "%{}%" if clause.mode == "contains" else "{}%"
-            patterns = [wrap.format(_like(value)) for value in clause.values]
-            tests = f"s.normalized LIKE ANY ({statement.add(patterns, 'text[]')})"
-        case DateClause():
-            key = statement.add(clause.key, "bigint")
-            tests = " OR ".join(
-                _range(r, "t.low", "t.high", statement) for r in clause.alternatives
-            )
-            return (
-                f"EXISTS (SELECT FROM tl.index_date t WHERE t.hash = {key} AND t.rid = d.rid "
-                f"AND ({tests}) AND {predicate.for_query('t')})"
-            )
-        case LastUpdatedClause():
-            end = "d.last_updated + interval '1 microsecond'"
-            tests = " OR ".join(
-                _range(r, "d.last_updated", end, statement) for r in clause.alternatives
-            )
-            return f"({tests})"
-        case IdClause():
-            ids = statement.add(list(clause.ids), "text[]")
-            return f"EXISTS (SELECT FROM tl.resource i WHERE i.rid = d.rid AND i.id = ANY ({ids}))"
-        case _:
-            raise ValueError("unknown clause")
-    key = statement.add(clause.key, "bigint")
-    return (
-        f"EXISTS (SELECT FROM tl.index_string s WHERE s.hash = {key} AND s.rid = d.rid "
-        f"AND {tests} AND {predicate.for_query('s')})"
+def found(row: asyncpg.Record, order: Order | None = None) -> Found:
+    """A row that has the columns of `CONTENT`, and those of an order."""
+    return Found(
+        row["rid"], row["type"], row["id"], row["content"], order.place(row) if order else ()
     )
 
 
-def _matches(query: SearchQuery, statement: _Statement) -> str:
-    """FROM and WHERE of the search: what page and count share."""
-    clauses = list(query.clauses)
-    driver = search_keys.parameter_key(query.resource_type, "")
-    for clause in clauses:
-        if isinstance(clause, TokenClause) and len(clause.keys) == 1 and not clause.negated:
-            driver = clause.keys[0]
-            clauses.remove(clause)
-            break
-    tests = [f"d.hash = {statement.add(driver, 'bigint')}", predicate.for_query("d")]
-    tests += [_clause(clause, statement) for clause in clauses]
-    return "FROM tl.index_token d WHERE " + " AND ".join(tests)
+@dataclass(frozen=True, slots=True)
+class _Driver:
+    """What is walked. keys: token keys, or none where ids say which resources. narrow: few rows."""
+
+    narrow: bool
+    keys: tuple[int, ...]
+    ids: tuple[str, ...]
+    clauses: tuple[Clause, ...]
 
 
-def _order(sort: Sequence[SortKey], statement: _Statement) -> str:
-    keys = []
-    for key in sort:
-        direction = "DESC" if key.descending else "ASC"
-        match key.type:
-            case "_lastUpdated":
-                value = "d.last_updated"
-            case "_id":
-                value = "(SELECT i.id FROM tl.resource i WHERE i.rid = d.rid)"
-            case "date" | "string" as kind:
-                pick = "max" if key.descending else "min"
-                column = "low" if kind == "date" else "normalized"
-                hash_ = statement.add(key.key, "bigint")
-                value = (
-                    f"(SELECT {pick}(o.{column}) FROM tl.index_{kind} o WHERE o.rid = d.rid "
-                    f"AND o.hash = {hash_} AND {predicate.for_query('o')})"
-                )
-            case _:
-                raise ValueError("unknown sort key")
-        keys.append(f"{value} {direction} NULLS LAST")
-    return ", ".join([*keys, "d.last_updated DESC", "d.rid DESC"])
+def _driver(query: SearchQuery) -> _Driver:
+    clauses: list[Clause] = []
+    for each in query.clauses:
+        clauses.extend(each.clauses if isinstance(each, AllOf) else (each,))
+    best = min(range(len(clauses)), key=lambda at: _rank(clauses[at]), default=None)
+    if best is not None and _rank(clauses[best]) < _TYPE:
+        chosen = clauses.pop(best)
+        match chosen:
+            case IdClause(ids):
+                return _Driver(True, (), ids, tuple(clauses))
+            case TokenClause(keys=keys, patient=narrow):
+                return _Driver(narrow, keys, (), tuple(clauses))
+    keys = tuple(search_keys.parameter_key(each, "") for each in query.types)
+    return _Driver(False, keys, (), tuple(clauses))
 
 
-_CONTENT = "r.rid, r.type, r.id, r.content"
+_TYPE: Final = 4
+"""Rank of the type as a driver."""
 
 
-async def page(database: Reader, caller: Caller, query: SearchQuery, offset: int) -> list[Found]:
-    """One page and one more row, which tells that there is a next page."""
-    statement = _Statement()
-    matches = _matches(query, statement)
-    order = _order(query.sort, statement)
+def _rank(clause: Clause) -> int:
+    """How narrow a clause is as a driver, the narrowest first; as far as its form tells."""
+    match clause:
+        case IdClause():
+            return 0
+        case TokenClause(negated=False, patient=True):
+            return 1
+        case TokenClause(negated=False, missing=None, keys=keys) if len(keys) == 1:
+            return 2
+        case TokenClause(negated=False, missing=None, keys=keys) if 1 < len(keys) <= 16:
+            return 3
+        case _:
+            return 9
+
+
+def _walk(driver: _Driver, query: SearchQuery, statement: Statement) -> tuple[str, list[str]]:
+    """FROM of the driver as alias d, with a key of `k.hash` where it has several; and its tests."""
+    if driver.ids:
+        codes = [registry.type_code(each) for each in query.types]
+        types = statement.add(codes, "smallint[]")
+        ids = statement.add(list(driver.ids), "text[]")
+        tests = [f"d.type = ANY ({types})", f"d.id = ANY ({ids})", "NOT d.deleted"]
+        return "tl.resource d", [*tests, predicate.for_query("d")]
+    if len(driver.keys) == 1:
+        test = f"d.hash = {statement.add(driver.keys[0], 'bigint')}"
+    elif driver.narrow:
+        test = f"d.hash = ANY ({statement.add(list(driver.keys), 'bigint[]')})"
+    else:
+        test = "d.hash = k.hash"
+    return "tl.index_token d", [test, predicate.for_query("d")]
+
+
+async def page(
+    reader: Reader,
+    caller: Caller,
+    query: SearchQuery,
+    place: Place | Literal[0] | None = None,
+    *,
+    backward: bool = False,
+) -> list[Found]:
+    """One page and one more row, which tells that there is another page.
+
+    place: the rows after it, or `backward` those before it, are answered, the nearest first; None
+    or 0 begins at the first. ValueError where the place is of another order.
+    """
+    driver = _driver(query)
+    statement = Statement(driver.narrow)
+    table, tests = _walk(driver, query, statement)
+    order = order_of(query.sort, "d", statement)
+    tests += [condition(each, "d", statement) for each in driver.clauses]
+    if place:
+        tests.append(order.beyond(place, backward=backward, statement=statement))
     limit = statement.add(query.count + 1, "integer")
-    skip = statement.add(offset, "integer")
-    rows = await database.fetch(
+    outer = order.by(backward=backward, outer=True)
+    rows = f"SELECT {order.columns()}, d.rid FROM {table}{order.joins} WHERE {' AND '.join(tests)} "
+    if driver.narrow:
+        # A row may have several of the keys.
+        rows = f"SELECT * FROM (SELECT DISTINCT * FROM ({rows}) AS v) AS w ORDER BY {outer} LIMIT {limit}"
+    else:
+        rows += f"ORDER BY {order.by(backward=backward)} LIMIT {limit}"
+    if not driver.narrow and len(driver.keys) > 1:
+        # One page from each key in the order of its index, then the first of them all.
+        keys = statement.add(list(driver.keys), "bigint[]")
+        rows = (
+            f"SELECT DISTINCT u.* FROM unnest({keys}) AS k(hash) CROSS JOIN LATERAL ({rows}) AS u"
+        )
+        rows = f"SELECT * FROM ({rows}) AS v ORDER BY {outer} LIMIT {limit}"
+    records = await reader.fetch(
         caller,
-        f"SELECT {_CONTENT} FROM (SELECT d.rid, row_number() OVER (ORDER BY {order}) AS place "
-        f"{matches} ORDER BY {order} LIMIT {limit} OFFSET {skip}) AS p "
-        f"JOIN tl.resource r ON r.rid = p.rid AND {predicate.for_query('r')} ORDER BY p.place",
+        f"SELECT p.*, r.type, r.id, r.content FROM ({rows}) AS p "
+        f"JOIN tl.resource r ON r.rid = p.rid AND {predicate.for_query('r')} ORDER BY {outer}",
         *statement.arguments,
     )
-    return [Found(row["rid"], row["type"], row["id"], row["content"]) for row in rows]
+    return [found(record, order) for record in records]
 
 
-async def count(database: Reader, caller: Caller, query: SearchQuery) -> int:
+async def count(reader: Reader, caller: Caller, query: SearchQuery) -> int:
     """How many resources match that the caller may see: exact."""
-    statement = _Statement()
-    rows = await database.fetch(
-        caller, f"SELECT count(*) AS matches {_matches(query, statement)}", *statement.arguments
+    driver = _driver(query)
+    statement = Statement(driver.narrow)
+    table, tests = _walk(driver, query, statement)
+    tests += [condition(each, "d", statement) for each in driver.clauses]
+    counted, keys = "count(*)", ""
+    if driver.narrow:
+        counted = "count(DISTINCT d.rid)"
+    elif len(driver.keys) > 1:
+        counted = "count(DISTINCT d.rid)"
+        keys = f"unnest({statement.add(list(driver.keys), 'bigint[]')}) AS k(hash) JOIN "
+        table = f"{table} ON d.hash = k.hash"
+    rows = await reader.fetch(
+        caller,
+        f"SELECT {counted} AS matches FROM {keys}{table} WHERE {' AND '.join(tests)}",
+        *statement.arguments,
     )
     return int(rows[0]["matches"])
 
 
-async def included(
-    database: Reader, caller: Caller, rids: Sequence[int], include: Include, *, reverse: bool
-) -> list[Found]:
-    """What a page's resources reference (`_include`) or are referenced by (`_revinclude`)."""
-    near, far = ("target", "source") if reverse else ("source", "target")
-    statement = _Statement()
-    sources = statement.add(list(rids), "bigint[]")
-    key = statement.add(include.key, "bigint")
-    tests = [
-        f"l.{near} = ANY ({sources})",
-        f"l.parameter = {key}",
-        "NOT r.deleted",
-        f"r.rid <> ALL ({sources})",
-        predicate.for_query("r"),
-    ]
-    kind = include.source_type if reverse else include.target_type
-    if kind is not None:
-        tests.append(f"r.type = {statement.add(registry.type_code(kind), 'smallint')}")
-    rows = await database.fetch(
+async def canonical(
+    reader: Reader, caller: Caller, type_: str, keys: Sequence[int], ids: Sequence[str]
+) -> list[tuple[str, bytes]]:
+    """Id and content of the resources of a type under token keys or of these ids, newest last."""
+    statement = Statement()
+    code = statement.add(registry.type_code(type_), "smallint")
+    hashes = statement.add(list(keys), "bigint[]")
+    names = statement.add(list(ids), "text[]")
+    rows = await reader.fetch(
         caller,
-        f"SELECT DISTINCT ON (r.rid) {_CONTENT} FROM tl.link l "
-        f"JOIN tl.resource r ON r.rid = l.{far} WHERE {' AND '.join(tests)} ORDER BY r.rid",
+        f"SELECT r.id, r.content FROM tl.resource r WHERE r.type = {code} AND NOT r.deleted "
+        f"AND (r.id = ANY ({names}) OR r.rid = ANY (ARRAY(SELECT t.rid FROM tl.index_token t "
+        f"WHERE t.hash = ANY ({hashes}) AND {predicate.for_query('t')}))) "
+        f"AND {predicate.for_query('r')} ORDER BY r.last_updated, r.rid",
         *statement.arguments,
     )
-    return [Found(row["rid"], row["type"], row["id"], row["content"]) for row in rows]
+    return [(row["id"], row["content"]) for row in rows]
+
+
+def rids(records: Sequence[Found]) -> list[int]:
+    """The rids of what was found."""
+    return [each.rid for each in records]

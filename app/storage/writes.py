@@ -10,10 +10,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from app.consent.model import Grant
 from app.consent.residual import residual_json
+from app.fhir_mappings.index_rows import IndexRows
 from app.storage.database import WriteConnection
 
 
@@ -37,6 +38,10 @@ class Row:
     tokens: Sequence[int] = ()
     dates: Sequence[tuple[int, datetime | None, datetime | None]] = ()
     strings: Sequence[tuple[int, str, str]] = ()
+    numbers: Sequence[tuple[int, float, float]] = ()
+    items: Sequence[IndexRows] = ()
+    words: tuple[str, str] | None = None
+    """What `_text` and `_content` search."""
     links: list[tuple[int, int, bool, bool]] = field(default_factory=list)
     """(target rid, parameter hash or 0, climbs, author)"""
 
@@ -94,21 +99,56 @@ async def put(connection: WriteConnection, rows: Sequence[Row]) -> None:
         [_array(r.codes) for r in rows],
         [r.content for r in rows],
     )
-    tokens = [(r.rid, h) for r in rows for h in r.tokens]
-    dates = [(r.rid, *d) for r in rows for d in r.dates]
-    strings = [(r.rid, *s) for r in rows for s in r.strings]
     links = [(r.rid, *link) for r in rows for link in r.links]
     await connection.execute(
-        "SELECT tl.put_index($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
+        f"SELECT tl.put_index({_numbered(27)})",
         [r.rid for r in rows],
-        *_columns(tokens, 2),
-        *_columns(dates, 4),
-        *_columns(strings, 4),
+        *search_columns(rows),
         *_columns(links, 5),
     )
     replaced = [r.rid for r in rows if r.version > 1]
     if replaced:
         await connection.execute("SELECT tl.propagate($1)", replaced)
+
+
+class Searchable(Protocol):
+    """What has search rows: a `Row`, or a resource that is indexed anew."""
+
+    rid: int
+    tokens: Sequence[int]
+    dates: Sequence[tuple[int, datetime | None, datetime | None]]
+    strings: Sequence[tuple[int, str, str]]
+    numbers: Sequence[tuple[int, float, float]]
+    items: Sequence[IndexRows]
+    words: tuple[str, str] | None
+
+
+def search_columns(rows: Sequence[Searchable]) -> list[list[Any]]:
+    """The search rows of resources as the arguments of tl.put_search after the first."""
+    tokens: list[tuple[Any, ...]] = []
+    dates: list[tuple[Any, ...]] = []
+    strings: list[tuple[Any, ...]] = []
+    numbers: list[tuple[Any, ...]] = []
+    for row in rows:
+        # The items of composite parameters are numbered from 1; 0 is the resource.
+        every: tuple[Searchable | IndexRows, ...] = (row, *row.items)
+        for item, each in enumerate(every):
+            tokens += [(row.rid, key, item) for key in each.tokens]
+            dates += [(row.rid, *found, item) for found in each.dates]
+            strings += [(row.rid, *found, item) for found in each.strings]
+            numbers += [(row.rid, *found, item) for found in each.numbers]
+    words = [(row.rid, *row.words) for row in rows if row.words is not None]
+    return [
+        *_columns(tokens, 3),
+        *_columns(dates, 5),
+        *_columns(strings, 5),
+        *_columns(numbers, 5),
+        *_columns(words, 3),
+    ]
+
+
+def _numbered(count: int) -> str:
+    return ", ".join(f"${number}" for number in range(1, count + 1))
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:

@@ -60,6 +60,7 @@ CREATE TABLE tl.link (
 CREATE INDEX link_source ON tl.link (source, parameter, target);
 CREATE INDEX link_target ON tl.link (target, parameter, source);
 
+-- Search rows. item 0: the resource; from 1: the elements that composite parameters look at.
 CREATE TABLE tl.index_token (
   hash bigint NOT NULL,
   last_updated timestamptz NOT NULL,
@@ -70,12 +71,13 @@ CREATE TABLE tl.index_token (
   clinical_from timestamptz,
   clinical_to timestamptz,
   type smallint NOT NULL,
+  item smallint NOT NULL DEFAULT 0,
   open boolean NOT NULL,
   co_subjects bigint[]
 );
 CREATE INDEX index_token_page ON tl.index_token (hash, last_updated DESC, rid DESC)
   INCLUDE (patient, custodian, labels, clinical_from, clinical_to, type, open, co_subjects);
-CREATE INDEX index_token_rid ON tl.index_token (rid);
+CREATE INDEX index_token_rid ON tl.index_token (rid, hash);
 
 CREATE TABLE tl.index_date (
   hash bigint NOT NULL,
@@ -89,6 +91,7 @@ CREATE TABLE tl.index_date (
   clinical_from timestamptz,
   clinical_to timestamptz,
   type smallint NOT NULL,
+  item smallint NOT NULL DEFAULT 0,
   open boolean NOT NULL,
   co_subjects bigint[]
 );
@@ -108,11 +111,49 @@ CREATE TABLE tl.index_string (
   clinical_from timestamptz,
   clinical_to timestamptz,
   type smallint NOT NULL,
+  item smallint NOT NULL DEFAULT 0,
   open boolean NOT NULL,
   co_subjects bigint[]
 );
 CREATE INDEX index_string_normalized ON tl.index_string (hash, normalized, rid);
 CREATE INDEX index_string_rid ON tl.index_string (rid, hash);
+
+-- Closed ranges; double precision, because comparing numeric is not leakproof under a policy.
+CREATE TABLE tl.index_number (
+  hash bigint NOT NULL,
+  low double precision NOT NULL,
+  high double precision NOT NULL,
+  last_updated timestamptz NOT NULL,
+  rid bigint NOT NULL,
+  patient bigint,
+  custodian bigint NOT NULL,
+  labels bigint NOT NULL,
+  clinical_from timestamptz,
+  clinical_to timestamptz,
+  type smallint NOT NULL,
+  item smallint NOT NULL DEFAULT 0,
+  open boolean NOT NULL,
+  co_subjects bigint[]
+);
+CREATE INDEX index_number_low ON tl.index_number (hash, low, rid);
+CREATE INDEX index_number_high ON tl.index_number (hash, high, rid);
+CREATE INDEX index_number_rid ON tl.index_number (rid, hash);
+
+-- Words, one row a resource. No GIN: its operators are not leakproof, so a policy would never let it be used.
+CREATE TABLE tl.index_text (
+  rid bigint PRIMARY KEY,
+  narrative tsvector NOT NULL,
+  content tsvector NOT NULL,
+  last_updated timestamptz NOT NULL,
+  patient bigint,
+  custodian bigint NOT NULL,
+  labels bigint NOT NULL,
+  clinical_from timestamptz,
+  clinical_to timestamptz,
+  type smallint NOT NULL,
+  open boolean NOT NULL,
+  co_subjects bigint[]
+);
 
 -- What may be seen (app/consent/model.py). Grantee 0: anyone, -1: emergency, -2: the row's custodian.
 CREATE TABLE tl.consent_grant (
@@ -216,6 +257,14 @@ CREATE TABLE tl.server_secret (
   name text PRIMARY KEY,
   value bytea NOT NULL
 );
+
+-- Cursors too long for a URL: sealed by the service's key, unreadable here.
+CREATE TABLE tl.kept_cursor (
+  name text PRIMARY KEY,
+  sealed bytea NOT NULL,
+  expires_at timestamptz NOT NULL
+);
+CREATE INDEX kept_cursor_expires ON tl.kept_cursor (expires_at);
 
 CREATE TABLE tl.used_assertion (
   client_id text NOT NULL,

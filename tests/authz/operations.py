@@ -26,6 +26,8 @@ TYPES: Final[dict[str, str]] = {}
 _POPULATE: Final = "/fhir/Questionnaire/{id}/$populate"
 
 QUERIES: Final[dict[Operation, str]] = {
+    ("GET", "/fhir"): "_type=Observation,Patient&_id={id}",
+    ("GET", "/fhir/"): "_id={id}",
     ("GET", _POPULATE): "subject=Patient/{patient}",
     ("POST", _POPULATE): "subject=Patient/{patient}",
     ("GET", "/fhir/Measure/{id}/$evaluate-measure"): "periodStart=2020&periodEnd=2030",

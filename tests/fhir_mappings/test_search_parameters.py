@@ -91,7 +91,7 @@ def test_a_parameter_carries_type_targets_and_components() -> None:
     assert (subject.type, set(subject.targets)) == ("reference", {"Group", "Patient"})
     composite = parameter("Observation", "code-value-quantity")
     assert composite is not None
-    assert [expression for _, expression in composite.components] == [
+    assert [each.expression for each in composite.components] == [
         "code",
         "value.as(Quantity)",
     ]

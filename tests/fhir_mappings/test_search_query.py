@@ -150,7 +150,7 @@ def test_a_reference_elsewhere_is_matched_as_a_url() -> None:
 
 
 def test_a_string_is_normalized_unless_it_is_exact() -> None:
-    key = parameter_key("Patient", "family")
+    key = (parameter_key("Patient", "family"),)
     assert one("Patient", "family", "Éva  B") == StringClause(key, "starts", ("eva b",))
     assert one("Patient", "family:contains", "Éva,X") == StringClause(key, "contains", ("eva", "x"))
     assert one("Patient", "family:exact", "Éva") == StringClause(key, "exact", ("Éva",))
@@ -164,7 +164,7 @@ def test_a_date_keeps_its_prefix_and_the_width_of_its_precision(prefix: str) -> 
         datetime(2024, 3, 1, tzinfo=UTC),
     )
     assert one("Observation", "date", f"{prefix}2024-02") == DateClause(
-        parameter_key("Observation", "date"), (expected,)
+        (parameter_key("Observation", "date"),), (expected,)
     )
     assert one("Observation", "_lastUpdated", f"{prefix}2024-02") == LastUpdatedClause((expected,))
 
@@ -223,25 +223,17 @@ def test_a_query_for_something_else_asks_for_no_row_of_it(name: str, value: str)
 @pytest.mark.parametrize(
     ("resource_type", "name", "value"),
     [
-        ("Observation", "subject:Patient.name", "x"),
-        ("Observation", "subject.name", "x"),
-        ("Patient", "_has:Observation:patient:code", "x"),
-        ("Patient", "_text", "x"),
-        ("Patient", "_filter", "x"),
         ("Patient", "_contained", "both"),
-        ("Observation", "value-quantity", "5"),
-        ("Observation", "code-value-quantity", "a$5"),
-        ("RiskAssessment", "probability", "1"),
-        ("Location", "near", "1|2"),
-        ("Observation", "code:in", "http://example.org/vs"),
-        ("Observation", "code:text", "x"),
         ("Observation", "date:exact", "2024"),
         ("Observation", "date:not", "2024"),
         ("Patient", "family:text", "x"),
         ("Patient", "_id:not", "x"),
         ("Observation", "subject:above", "Patient/a"),
-        ("Observation", "subject", "Patient/a/_history/1"),
-        ("Patient", "_sort", "identifier"),
+        ("Patient", "_sort", "link"),
+        ("Patient", "_query", "x"),
+        ("Patient", "_list", "$current-problems"),
+        ("Observation", "code-value-quantity:missing", "true"),
+        ("Observation", "value-quantity:exact", "5"),
         ("Patient", "_include:recurse", "Patient:link"),
         ("Patient", "_count:exact", "1"),
     ],
@@ -289,7 +281,12 @@ def test_a_value_that_cannot_be_is_refused_under_the_parameters_name(
 
 def test_every_fault_is_told_and_no_value_is_repeated() -> None:
     with pytest.raises(FhirError) as caught:
-        read("Observation", ("date", "s3cret"), ("subject", "s3cret/s3cret"), ("code:in", "s3cret"))
+        read(
+            "Observation",
+            ("date", "s3cret"),
+            ("subject", "s3cret/s3cret"),
+            ("code:of-type", "s3cret"),
+        )
     assert len(caught.value.issues) == 3
     assert "s3cret" not in repr(caught.value.issues)
 
@@ -310,7 +307,7 @@ def test_a_name_that_is_no_name_is_not_repeated() -> None:
 
 def test_result_options_have_defaults() -> None:
     query = read("Patient")
-    assert query == SearchQuery("Patient", (), 20)
+    assert query == SearchQuery(("Patient",), (), 20)
 
 
 @pytest.mark.parametrize(
@@ -339,8 +336,8 @@ def test_result_options_are_read() -> None:
         ("_pretty", "true"),
     )
     assert query.sort == (
-        SortKey("date", True, parameter_key("Observation", "date"), "date"),
-        SortKey("_lastUpdated", False, None, "_lastUpdated"),
+        SortKey("date", True, (parameter_key("Observation", "date"),), "date"),
+        SortKey("_lastUpdated", False, (), "_lastUpdated"),
     )
     assert (query.total, query.summary_count, query.count) == ("accurate", True, 0)
     assert (query.format, query.pretty) == ("json", True)

@@ -31,9 +31,9 @@ def holds(clause: Clause, rows: IndexRows) -> bool:
     match clause:
         case TokenClause(asked, negated):
             return bool(set(asked) & set(rows.tokens)) is not negated
-        case StringClause(key, mode, values):
+        case StringClause(keys, mode, values):
             return any(
-                row == key
+                row in keys
                 and {
                     "starts": normal.startswith(value),
                     "contains": value in normal,
@@ -42,9 +42,9 @@ def holds(clause: Clause, rows: IndexRows) -> bool:
                 for row, normal, exact in rows.strings
                 for value in values
             )
-        case DateClause(key, ranges):
+        case DateClause(keys, ranges):
             return any(
-                row == key
+                row in keys
                 and (asked.low is None or (low is not None and asked.low <= low))
                 and (asked.high is None or (high is not None and high <= asked.high))
                 for row, low, high in rows.dates

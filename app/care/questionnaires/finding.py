@@ -52,7 +52,7 @@ async def by_url(
 ) -> Json | None:
     """The newest definition of this canonical url that the caller sees, of this version where one is named."""
     query = parse(type_, [("url", url)], strict=True, base_urls=(), max_count=20, default_count=20)
-    for found in await search_sql.page(reader, caller, query, 0):
+    for found in await search_sql.page(reader, caller, query):
         resource = _parsed(found.content)
         if version is None or resource.get("version") == version:
             return resource

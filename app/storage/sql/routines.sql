@@ -132,38 +132,73 @@ $$;
 
 -- Replace the index rows and links of resources written in this transaction.
 CREATE OR REPLACE FUNCTION tl.put_index(
-  rids bigint[], token_rids bigint[], token_hashes bigint[],
-  date_rids bigint[], date_hashes bigint[], lows timestamptz[], highs timestamptz[],
-  string_rids bigint[], string_hashes bigint[], normals text[], exacts text[],
+  rids bigint[], token_rids bigint[], token_hashes bigint[], token_items smallint[],
+  date_rids bigint[], date_hashes bigint[], lows timestamptz[], highs timestamptz[], date_items smallint[],
+  string_rids bigint[], string_hashes bigint[], normals text[], exacts text[], string_items smallint[],
+  number_rids bigint[], number_hashes bigint[], number_lows float8[], number_highs float8[], number_items smallint[],
+  text_rids bigint[], narratives text[], contents text[],
   link_sources bigint[], link_targets bigint[], link_parameters bigint[], link_climbs boolean[], link_authors boolean[]
 ) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
 BEGIN
   IF EXISTS (SELECT FROM unnest(rids) AS n(rid) WHERE NOT tl.written_now(n.rid)) THEN
     RAISE EXCEPTION 'only rows of this transaction can be indexed' USING ERRCODE = 'insufficient_privilege';
   END IF;
-  DELETE FROM index_token WHERE rid = ANY (rids);
-  DELETE FROM index_date WHERE rid = ANY (rids);
-  DELETE FROM index_string WHERE rid = ANY (rids);
+  PERFORM tl.put_search(rids, token_rids, token_hashes, token_items, date_rids, date_hashes, lows, highs, date_items,
+    string_rids, string_hashes, normals, exacts, string_items,
+    number_rids, number_hashes, number_lows, number_highs, number_items, text_rids, narratives, contents);
   DELETE FROM link WHERE source = ANY (rids);
-  INSERT INTO index_token
-    SELECT u.hash, r.last_updated, r.rid, r.patient, r.custodian, r.labels, r.clinical_from, r.clinical_to,
-           r.type, r.open, r.co_subjects
-    FROM unnest(token_rids, token_hashes) AS u(rid, hash) JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
-  INSERT INTO index_date
-    SELECT u.hash, coalesce(u.low, '-infinity'), coalesce(u.high, 'infinity'), r.last_updated, r.rid, r.patient,
-           r.custodian, r.labels, r.clinical_from, r.clinical_to, r.type, r.open, r.co_subjects
-    FROM unnest(date_rids, date_hashes, lows, highs) AS u(rid, hash, low, high)
-    JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
-  INSERT INTO index_string
-    SELECT u.hash, u.normal, u.exact, r.last_updated, r.rid, r.patient, r.custodian, r.labels,
-           r.clinical_from, r.clinical_to, r.type, r.open, r.co_subjects
-    FROM unnest(string_rids, string_hashes, normals, exacts) AS u(rid, hash, normal, exact)
-    JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
   INSERT INTO link
     SELECT u.source, u.target, u.parameter, u.climbs, u.author
     FROM unnest(link_sources, link_targets, link_parameters, link_climbs, link_authors)
       AS u(source, target, parameter, climbs, author)
     WHERE u.source = ANY (rids);
+END $$;
+
+-- Replace the search rows of resources, whose consent columns they take from the resource itself. Not for the
+-- service: put_index calls it for rows just written, re-indexing for rows of old.
+CREATE OR REPLACE FUNCTION tl.put_search(
+  rids bigint[], token_rids bigint[], token_hashes bigint[], token_items smallint[],
+  date_rids bigint[], date_hashes bigint[], lows timestamptz[], highs timestamptz[], date_items smallint[],
+  string_rids bigint[], string_hashes bigint[], normals text[], exacts text[], string_items smallint[],
+  number_rids bigint[], number_hashes bigint[], number_lows float8[], number_highs float8[], number_items smallint[],
+  text_rids bigint[], narratives text[], contents text[]
+) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+BEGIN
+  DELETE FROM index_token WHERE rid = ANY (rids);
+  DELETE FROM index_date WHERE rid = ANY (rids);
+  DELETE FROM index_string WHERE rid = ANY (rids);
+  DELETE FROM index_number WHERE rid = ANY (rids);
+  DELETE FROM index_text WHERE rid = ANY (rids);
+  INSERT INTO index_token (hash, last_updated, rid, patient, custodian, labels,
+      clinical_from, clinical_to, type, item, open, co_subjects)
+    SELECT u.hash, r.last_updated, r.rid, r.patient, r.custodian, r.labels,
+           r.clinical_from, r.clinical_to, r.type, u.item, r.open, r.co_subjects
+    FROM unnest(token_rids, token_hashes, token_items) AS u(rid, hash, item)
+    JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
+  INSERT INTO index_date (hash, low, high, last_updated, rid, patient, custodian, labels,
+      clinical_from, clinical_to, type, item, open, co_subjects)
+    SELECT u.hash, coalesce(u.low, '-infinity'), coalesce(u.high, 'infinity'), r.last_updated, r.rid, r.patient, r.custodian, r.labels,
+           r.clinical_from, r.clinical_to, r.type, u.item, r.open, r.co_subjects
+    FROM unnest(date_rids, date_hashes, lows, highs, date_items) AS u(rid, hash, low, high, item)
+    JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
+  INSERT INTO index_string (hash, normalized, exact, last_updated, rid, patient, custodian, labels,
+      clinical_from, clinical_to, type, item, open, co_subjects)
+    SELECT u.hash, u.normal, u.exact, r.last_updated, r.rid, r.patient, r.custodian, r.labels,
+           r.clinical_from, r.clinical_to, r.type, u.item, r.open, r.co_subjects
+    FROM unnest(string_rids, string_hashes, normals, exacts, string_items) AS u(rid, hash, normal, exact, item)
+    JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
+  INSERT INTO index_number (hash, low, high, last_updated, rid, patient, custodian, labels,
+      clinical_from, clinical_to, type, item, open, co_subjects)
+    SELECT u.hash, u.low, u.high, r.last_updated, r.rid, r.patient, r.custodian, r.labels,
+           r.clinical_from, r.clinical_to, r.type, u.item, r.open, r.co_subjects
+    FROM unnest(number_rids, number_hashes, number_lows, number_highs, number_items) AS u(rid, hash, low, high, item)
+    JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
+  INSERT INTO index_text (rid, narrative, content, last_updated, patient, custodian, labels,
+      clinical_from, clinical_to, type, open, co_subjects)
+    SELECT r.rid, to_tsvector('simple', u.narrative), to_tsvector('simple', u.content), r.last_updated, r.patient,
+           r.custodian, r.labels, r.clinical_from, r.clinical_to, r.type, r.open, r.co_subjects
+    FROM unnest(text_rids, narratives, contents) AS u(rid, narrative, content)
+    JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
 END $$;
 
 -- A label mask with its highest confidentiality bit alone (app/consent/labels.py, one_confidentiality).
@@ -223,6 +258,10 @@ BEGIN
     UPDATE index_date i SET patient = r.patient, co_subjects = r.co_subjects, labels = r.labels, open = r.open
       FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (frontier);
     UPDATE index_string i SET patient = r.patient, co_subjects = r.co_subjects, labels = r.labels, open = r.open
+      FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (frontier);
+    UPDATE index_number i SET patient = r.patient, co_subjects = r.co_subjects, labels = r.labels, open = r.open
+      FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (frontier);
+    UPDATE index_text i SET patient = r.patient, co_subjects = r.co_subjects, labels = r.labels, open = r.open
       FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (frontier);
   END LOOP;
   RETURN total;
