@@ -17,6 +17,7 @@ from app.routers import (
     discovery,
     health,
     instance,
+    longitudinal,
     oauth,
     operations,
     search,
@@ -102,6 +103,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     application.include_router(system.router, prefix="/fhir")
     application.include_router(bundle.router, prefix="/fhir")
     application.include_router(access.router, prefix="/fhir")
+    application.include_router(longitudinal.router, prefix="/fhir")
     application.include_router(operations.router, prefix="/fhir")
     application.include_router(terminology.router, prefix="/fhir")
     application.include_router(validation.router, prefix="/fhir")

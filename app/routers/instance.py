@@ -1,4 +1,4 @@
-"""Interactions on one resource: read, vread, update, patch, delete, history (hl7.org/fhir/R4/http.html)."""
+"""Interactions on one resource: read, vread, update, patch, delete (hl7.org/fhir/R4/http.html)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from app.errors import IssueCode, fhir_error, not_found
 from app.fhir_mappings import registry
-from app.fhir_mappings.bundle import BundleEntry, BundleRequest, BundleResponse, render_bundle
 from app.interactions import writing
 from app.routers.answer import fhir_response, read_patch, read_resource, version_headers
 from app.routers.preconditions import if_match, unchanged
@@ -69,51 +68,6 @@ async def vread(request: Request) -> Response:
         return _answer(request, stored, seen)
 
     return await service.perform(request, "vread", "r", type_, id_, work)
-
-
-@router.get("/{type}/{id}/_history", summary="history-instance")
-async def history(request: Request) -> Response:
-    """The versions that the caller may see, newest first (http.html#history)."""
-    service, (type_, id_) = service_of(request), _path(request)
-    base = service.settings.fhir_base
-
-    async def work(caller: Caller, seen: Seen) -> Response:
-        versions = await resources.history_instance(
-            service.reader(request),
-            caller,
-            registry.type_code(type_),
-            id_,
-            service.settings.max_count,
-        )
-        if not versions:
-            raise not_found()
-        seen.rids.append(versions[0].rid)
-        entries = [
-            BundleEntry(
-                full_url=f"{base}/{type_}/{id_}",
-                resource=None if v.deleted else v.content,
-                request=BundleRequest(
-                    "DELETE" if v.deleted else "POST" if v.version == 1 else "PUT",
-                    type_ if v.version == 1 else f"{type_}/{id_}",
-                ),
-                response=BundleResponse(
-                    "204" if v.deleted else "201" if v.version == 1 else "200",
-                    etag=f'W/"{v.version}"',
-                    last_modified=v.last_updated,
-                ),
-            )
-            for v in versions
-        ]
-        return fhir_response(
-            render_bundle(
-                "history",
-                total=len(versions),
-                links=[("self", f"{base}/{type_}/{id_}/_history")],
-                entries=entries,
-            )
-        )
-
-    return await service.perform(request, "history-instance", "r", type_, id_, work)
 
 
 @router.put("/{type}/{id}", summary="update")

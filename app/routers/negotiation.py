@@ -34,6 +34,9 @@ _MEDIA: Final[dict[str, Media]] = {
 }
 """Media types and `_format` codes, and the form in which they are written."""
 
+OFFERED: Final = tuple(name for name in _MEDIA if name in ("json", "xml") or "fhir+" in name)
+"""What the CapabilityStatement says."""
+
 _ANY: Final = frozenset({"*/*", "application/*", ""})
 _ELEMENT: Final = re.compile(r"(?:[A-Z][A-Za-z]+\.)?[a-z][A-Za-z0-9]*")
 _FORMS: Final[dict[str, Form | None]] = {

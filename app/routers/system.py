@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app import __version__
+from app.errors import FhirError
 from app.fhir_mappings import json_patch, json_text, registry
 from app.fhir_mappings.capability import SecurityCapability, TypeCapability, capability_statement
 from app.fhir_mappings.search_capability import search_capability
 from app.routers.answer import fhir_response
+from app.routers.negotiation import negotiate, shape
+from app.routers.registered import registered
 from app.routers.registered_operations import registered_operations
-from app.routers.service import service_of
+from app.routers.service import error_response, service_of
 
 router = APIRouter(tags=["records"])
-
-INTERACTIONS: Final = (
-    "read",
-    "vread",
-    "update",
-    "patch",
-    "delete",
-    "history-instance",
-    "create",
-    "search-type",
-)
-"""What every type has: the summaries of the routes of instance.py and type.py."""
 
 
 @router.get("/metadata", summary="capabilities", tags=["discovery"])
 async def capabilities(request: Request) -> Response:
     """The CapabilityStatement, made from what is registered; open to everybody."""
     settings = service_of(request).settings
+    try:
+        wanted = negotiate(request)
+    except FhirError as error:
+        return error_response(error)
+    served = registered(request.app)
     root = settings.fhir_base.removesuffix("/fhir")
     operations = registered_operations(request.app)
     statement = capability_statement(
@@ -44,7 +39,7 @@ async def capabilities(request: Request) -> Response:
         date=datetime.now(UTC),
         types={
             name: TypeCapability(
-                interactions=INTERACTIONS,
+                interactions=served.type_interactions,
                 operations=(*operations.get(None, ()), *operations.get(name, ())),
                 versioning="versioned-update",
                 read_history=True,
@@ -66,4 +61,5 @@ async def capabilities(request: Request) -> Response:
         patch_formats=(json_patch.MEDIA_TYPE, "application/fhir+json"),
         system_interactions=("batch", "transaction", "search-system"),
     )
-    return fhir_response(json_text.dump(statement))
+    served.tell(statement)
+    return shape(fhir_response(json_text.dump(statement)), wanted, "capabilities")

@@ -58,21 +58,6 @@ async def vread(
     return _stored(rows[0]) if rows else None
 
 
-async def history_instance(
-    database: Reader, caller: Caller, type_code: int, id_: str, count: int
-) -> list[Stored]:
-    """Versions that the caller may see, newest first, at most `count`."""
-    rows = await database.fetch(
-        caller,
-        f"SELECT * FROM ({_READ} UNION ALL {_HISTORY}) AS every ORDER BY version DESC LIMIT $9::integer",
-        type_code,
-        id_,
-        count,
-        by_key=True,
-    )
-    return [_stored(row) for row in rows]
-
-
 @dataclass(frozen=True, slots=True)
 class Current:
     """The row that a write is about to replace, with what a deletion keeps of it."""

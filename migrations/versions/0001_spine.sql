@@ -27,6 +27,8 @@ CREATE TABLE tl.resource (
   CONSTRAINT resource_type_id UNIQUE (type, id)
 );
 CREATE INDEX resource_patient ON tl.resource (patient, type);
+-- The pages of a type's history, present and superseded versions.
+CREATE INDEX resource_updated ON tl.resource (type, last_updated DESC, rid DESC);
 
 CREATE TABLE tl.resource_history (
   rid bigint NOT NULL,
@@ -48,6 +50,8 @@ CREATE TABLE tl.resource_history (
   content bytea NOT NULL,
   CONSTRAINT resource_history_pkey PRIMARY KEY (rid, version)
 );
+CREATE INDEX resource_history_updated
+  ON tl.resource_history (type, last_updated DESC, rid DESC, version DESC);
 
 -- Every local reference. parameter 0: any depth; otherwise the hash of (type, search parameter).
 CREATE TABLE tl.link (

@@ -180,3 +180,10 @@ async def _body(
         entry = {"resource": resource, "request": {"method": "POST", "url": type_}}
         return {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
     return resource
+
+
+for _name in ("meta-add", "meta-delete"):
+    BODIES["POST", f"/fhir/{{type}}/{{id}}/${_name}"] = {
+        "resourceType": "Parameters",
+        "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "zq-tag"}]}}],
+    }
