@@ -47,6 +47,13 @@ lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 	printf 'hatchling\neditables\n' | $(UV) pip compile pyproject.toml - --extra test \
 	  --generate-hashes --universal --python-version 3.11 --quiet \
 	  --custom-compile-command 'make lock' -o requirements.lock
+	printf 'hatchling\n' | $(UV) pip compile pyproject.toml - -c requirements.lock \
+	  --generate-hashes --universal --python-version 3.11 --quiet \
+	  --custom-compile-command 'make lock' -o requirements-run.lock
 
 clean: ## Remove the environment, caches and the embedded database
 	rm -rf .venv .cache .bench .throughline .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: openapi
+openapi: $(STAMP) ## Write openapi/openapi.json anew from the registered routes
+	@$(BIN)/python -m tools.openapi.document

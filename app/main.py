@@ -26,6 +26,8 @@ from app.routers import (
     validation,
 )
 from app.routers import type as type_router
+from app.routers.docs import Site
+from app.routers.docs import router as docs_router
 from app.routers.hot_read import HotRead
 from app.routers.protection import Protection
 from app.routers.service import Service
@@ -76,6 +78,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
         # Who read what is the audit's to tell; asking at each request whether anybody listens costs 20 µs.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -113,4 +116,6 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     application.include_router(search.router, prefix="/fhir")
     application.include_router(type_router.router, prefix="/fhir")
     application.include_router(conditional.router, prefix="/fhir")
+    application.include_router(docs_router)
+    application.mount("/docs", Site())
     return application

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PROGRAM = Path(sys.executable).with_name("throughline")
-_START_SECONDS = 60
+_START_SECONDS = 150
 
 
 def free_port() -> int:
@@ -55,7 +55,7 @@ class Served:
 
     def end(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(90)
 
     def said(self, words: str, seconds: float = _START_SECONDS) -> None:
         """Wait until it has said this on standard error."""
@@ -124,7 +124,7 @@ def session_of(process: subprocess.Popen[str]) -> set[int]:
     return found & parents.keys()
 
 
-def all_ended(processes: set[int], seconds: float = 15.0) -> bool:
+def all_ended(processes: set[int], seconds: float = 60.0) -> bool:
     """Whether every one of them ends in time; a number taken anew by a stranger would count as alive."""
     deadline = time.monotonic() + seconds
     while any(_alive(pid) for pid in processes):

@@ -1,0 +1,41 @@
+// The API reference: Swagger UI over /openapi.json, with a token of the demonstration put in by one click.
+
+import { agencies, officer, token } from "../api.js";
+import { el, select } from "../dom.js";
+
+function script(source) {
+  return new Promise((done, failed) => {
+    if (window.SwaggerUIBundle) return done();
+    document.head.append(el("script", { src: source, onload: done, onerror: () => failed(new Error("The reference could not be loaded.")) }));
+  });
+}
+
+export async function render() {
+  await script("vendor/swagger-ui/swagger-ui-bundle.js");
+  const callers = [...(await agencies()), await officer()].filter(Boolean);
+  const place = el("div", {});
+  const said = el("p", { "aria-live": "polite" });
+  const ui = window.SwaggerUIBundle({
+    url: "/openapi.json",
+    domNode: place,
+    deepLinking: false,
+    docExpansion: "list",
+    defaultModelsExpandDepth: 0,
+    tryItOutEnabled: true,
+    validatorUrl: null,
+    syntaxHighlight: { activated: false },
+  });
+  const chosen = { client: callers.length ? callers[0].client : "" };
+  const bar = callers.length ? el("div", { class: "row" },
+    select("Call as", callers.map((each) => [each.client, each.name]), chosen.client, (value) => { chosen.client = value; }),
+    el("button", {
+      type: "button",
+      onclick: async () => {
+        const caller = callers.find((each) => each.client === chosen.client);
+        const purpose = caller.purposes.includes("COC") ? "COC" : caller.purposes[0];
+        ui.preauthorizeApiKey("bearer", await token(chosen.client, purpose));
+        said.replaceChildren(`Calls below are made as ${caller.name}, for the purpose ${purpose}.`);
+      },
+    }, "Use its token")) : el("p", { class: "note" }, "Get a token with: throughline token --client NAME, and put it in with Authorize.");
+  return el("div", {}, el("p", {}, "Every operation, with a console to try it. The document itself: ", el("a", { href: "/openapi.json" }, "openapi.json"), "."), bar, said, place);
+}

@@ -1,0 +1,99 @@
+"""The docs site as a person meets it, in a real browser: it works, offline, by keyboard, for everybody."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
+
+from tests.site.conftest import Browser
+
+VIEWS = ("guide", "referral", "scores", "reference")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_each_view_meets_wcag_aa_complains_of_nothing_and_asks_nobody_else(
+    chromium: Browser, view: str
+) -> None:
+    chromium.complaints()
+    chromium.asked()
+    chromium.view(view)
+    if view == "reference":
+        chromium.until("return document.querySelectorAll('.opblock').length > 10")
+    assert chromium.driver.find_elements(By.CSS_SELECTOR, ".fault") == []
+    chromium.picture(view)
+    assert chromium.axe() == []
+    assert chromium.complaints() == []
+    asked = [url for url in chromium.asked() if not url.startswith(("data:", "about:", "blob:"))]
+    assert asked
+    assert [url for url in asked if not url.startswith(chromium.root + "/")] == []
+
+
+def test_the_guide_pulls_a_referral_package(chromium: Browser) -> None:
+    chromium.view("guide")
+    buttons = chromium.driver.find_elements(By.CSS_SELECTOR, "main section button")
+    assert len(buttons) == 5
+    for button in buttons:
+        button.click()
+    chromium.until("return document.querySelectorAll('main .status').length === 4")
+    chromium.until("return document.querySelectorAll('main table').length === 2")
+    statuses = [e.text for e in chromium.driver.find_elements(By.CSS_SELECTOR, "main .status")]
+    assert statuses == ["200", "200", "404", "404"]
+    package = chromium.driver.find_elements(By.CSS_SELECTOR, "main table")[1].text
+    for name in ("Task", "ServiceRequest", "Consent", "Patient"):
+        assert name in package
+    assert "The two bodies are the same." in chromium.driver.find_element(By.TAG_NAME, "main").text
+    chromium.picture("guide-done")
+
+
+def test_the_guide_can_be_gone_through_by_keyboard_alone(chromium: Browser) -> None:
+    chromium.view("guide")
+    focused = "return document.activeElement.textContent"
+    ActionChains(chromium.driver).send_keys(Keys.TAB).perform()
+    assert chromium.driver.execute_script(focused) == "Skip to the content"
+    ActionChains(chromium.driver).send_keys(Keys.ENTER).perform()
+    for _ in range(12):
+        ActionChains(chromium.driver).send_keys(Keys.TAB).perform()
+        if chromium.driver.execute_script(focused) == "Run it":
+            break
+    assert chromium.driver.execute_script(focused) == "Run it"
+    ActionChains(chromium.driver).send_keys(Keys.ENTER).perform()
+    chromium.until("return document.querySelector('main').textContent.includes('A token of')")
+
+
+def test_the_timeline_tells_the_referral_from_request_to_completion(chromium: Browser) -> None:
+    chromium.view("referral")
+    steps = [
+        e.text for e in chromium.driver.find_elements(By.CSS_SELECTOR, ".timeline li > strong")
+    ]
+    assert steps[0] == "requested"
+    assert steps[-1] == "completed"
+    agency = chromium.driver.find_elements(By.CSS_SELECTOR, "main select")[0]
+    Select(agency).select_by_value("bridge-legal-aid")
+    chromium.until("return !document.querySelector('main').textContent.includes('survivor-a')")
+
+
+def test_the_reference_opens_fast_and_calls_with_a_demo_token(chromium: Browser) -> None:
+    begun = time.monotonic()
+    chromium.view("reference")
+    chromium.until("return document.querySelectorAll('.opblock').length > 10")
+    print(f"the reference opened in {time.monotonic() - begun:.2f} s")
+    caller = chromium.driver.find_element(By.CSS_SELECTOR, "main .row select")
+    Select(caller).select_by_value("open-door-shelter")
+    chromium.driver.find_element(By.CSS_SELECTOR, "main .row button").click()
+    chromium.until("return document.querySelector('main').textContent.includes('are made as')")
+    found = "[...document.querySelectorAll('.opblock')].find((e) => e.textContent.includes('$referral-'))"
+    chromium.driver.execute_script(f"{found}.querySelector('.opblock-summary-control').click()")
+    # Swagger UI puts the example into the field a moment after it shows the button.
+    chromium.until(f"return [...{found}.querySelectorAll('input')].some((e) => e.value)")
+    chromium.driver.execute_script(f"{found}.querySelector('.execute').click()")
+    chromium.picture("reference-called")
+    answered = f"const e = {found}.querySelector('.live-responses-table tr.response td.response-col_status');"
+    chromium.until(answered + "return e && e.textContent.startsWith('200')")
+    assert "ServiceRequest" in chromium.until(f"return {found}.textContent")
+    assert chromium.complaints() == []
+    chromium.picture("reference-called")
