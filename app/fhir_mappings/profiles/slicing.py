@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from app.fhir_mappings.fhirpath.items import Item, is_of_type, members
@@ -203,12 +204,13 @@ def _of_part(part: Any, name: str) -> Iterator[Any]:
             yield from value if type(value) is list else [value]
 
 
-def _steps(path: str) -> list[tuple[str, str]]:
+@lru_cache(maxsize=1024)
+def _steps(path: str) -> tuple[tuple[str, str], ...]:
     """The steps of a discriminator's path: (member|extension|type|resolve, name)."""
     try:
-        return list(_of_node(parse_fhirpath(path)))
+        return tuple(_of_node(parse_fhirpath(path)))
     except FhirPathError:
-        return [("member", "\0")]
+        return (("member", "\0"),)
 
 
 def _of_node(node: Node) -> Iterator[tuple[str, str]]:
