@@ -20,7 +20,7 @@ from bench.load import Plan, arguments, store
 from bench.pairs import in_turns
 from bench.records import SLOTS
 from bench.report import Figure, Report
-from bench.statements import UNUSED, Bench, Statement, opened, without_predicate
+from bench.statements import UNUSED, Bench, Statement, alone, opened, without_predicate
 
 _TABLES: Final = ("index_token", "resource")
 _TYPE: Final = "Observation"
@@ -100,7 +100,7 @@ def _over_copy(body: str) -> str:
     body = without_predicate(body)
     for table in _TABLES:
         body = body.replace(f"tl.{table} ", f"bench.{table} ")
-    return f"{UNUSED} {body}"
+    return alone(body)
 
 
 async def _population(bench: Bench, report: Report) -> None:

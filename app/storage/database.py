@@ -26,7 +26,7 @@ from app.storage.scope_sql import ReadScope, narrowed
 CUSTODIAN: Final = Rid(-2)
 """Grantee of the custodian grant: in the closure of every caller that has an organization."""
 
-LANES: Final = 4
+LANES: Final = 12
 """Connections of a process that serve reads by key."""
 
 Pool: TypeAlias = asyncpg.Pool

@@ -72,7 +72,9 @@ async def _filed(owner: asyncpg.Connection, rid: int) -> dict[str, Any]:
     tables = await owner.fetch(
         "SELECT table_name::text AS name, array_agg(column_name::text ORDER BY 1) AS columns "
         "FROM information_schema.columns WHERE table_schema = 'tl' AND "
-        "(table_name LIKE 'index_%' OR table_name IN ('resource', 'link')) GROUP BY 1"
+        # Words are not loaded: nothing here searches by text.
+        "(table_name LIKE 'index_%' AND table_name <> 'index_text' "
+        "OR table_name IN ('resource', 'link')) GROUP BY 1"
     )
     own = {"rid", "id", "source", "last_updated", "custodian", "content"}
     found: dict[str, Any] = {}
