@@ -12,7 +12,7 @@ from selenium.webdriver.support.select import Select
 
 from tests.site.conftest import Browser
 
-VIEWS = ("guide", "referral", "scores", "reference")
+VIEWS = ("guide", "explorer", "referral", "scores", "reference")
 
 
 @pytest.mark.parametrize("view", VIEWS)
