@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: chaos sbom advisories help demo serve test check fuzz-validation bench lock clean
+.PHONY: help demo serve test check fuzz twins mutants fuzz-validation bench chaos sbom advisories lock clean
 
 PYTHON ?= python3
 UV ?= uv
@@ -26,6 +26,16 @@ check: $(STAMP) ## Format, lint, types and layers, without running anything
 
 test: check ## Check, then run every test on a real database
 	$(BIN)/pytest -n 2
+
+fuzz: $(STAMP) ## Compare a million random Consents with the independent oracle (SEED=n repeats a run)
+	@seed=$${SEED:-$$(date +%s)}; echo "seed $$seed"; \
+	  TL_FUZZ_EXAMPLES=1000000 $(BIN)/pytest -n 0 --hypothesis-seed=$$seed tests/consent/test_against_oracle.py
+
+twins: $(STAMP) ## Ask two worlds a million random requests; resumes where it was ended
+	$(BIN)/python -m tests.noninterference.long
+
+mutants: $(STAMP) ## Delete each condition of the predicate and each policy; print those that no test misses
+	$(BIN)/python tools/mutants.py
 
 fuzz-validation: $(STAMP) ## Throw 20,000 broken texts, trees, expressions and profiles at the validator
 	TL_FUZZ_EXAMPLES=20000 $(BIN)/pytest -n 0 tests/fhir_mappings/test_fuzz.py

@@ -53,14 +53,17 @@ async def preview(request: Request) -> Response:
 
 @router.get("/Patient/{id}/$accounting-of-disclosures", summary="accounting-of-disclosures")
 async def accounting_of_disclosures(request: Request) -> Response:
-    """Who saw what of a record, when and why; `_format=csv` for a table; `since`: a date."""
+    """Who saw what of a record, when and why; `_outputFormat=csv` for a table; `since`: a date."""
     service, id_ = service_of(request), request.path_params["id"]
 
     async def work(caller: Caller, seen: Seen) -> Response:
-        format_ = request.query_params.get("_format", "json")
+        format_ = request.query_params.get("_outputFormat", "json")
         if format_ not in _FORMATS:
             raise fhir_error(
-                IssueCode.NOT_SUPPORTED, "_format is json or csv.", "_format", status=406
+                IssueCode.NOT_SUPPORTED,
+                "_outputFormat is json or csv.",
+                "_outputFormat",
+                status=406,
             )
         found = await accounting(
             service.database,
