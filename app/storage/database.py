@@ -268,8 +268,11 @@ def refusal(error: Exception) -> FhirError | None:
             | asyncpg.OperatorInterventionError()
         ):
             return _busy()
-        case asyncpg.InterfaceError() | asyncpg.InternalClientError() if "connection" in str(error):
+        case asyncpg.InterfaceError() if "connection" in str(error):
             # The connection was lost, and asyncpg noticed in the midst of something else.
+            return _busy()
+        case asyncpg.InternalClientError():
+            # So it calls, too, a connection whose server said goodbye while it lay idle.
             return _busy()
         case _:
             return None
