@@ -13,6 +13,7 @@ from app.routers import (
     access,
     audit,
     bundle,
+    compartment,
     conditional,
     discovery,
     health,
@@ -116,6 +117,8 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     application.include_router(search.router, prefix="/fhir")
     application.include_router(type_router.router, prefix="/fhir")
     application.include_router(conditional.router, prefix="/fhir")
+    # After every operation on a Patient, whose name it would take for a type.
+    application.include_router(compartment.router, prefix="/fhir")
     application.include_router(docs_router)
     application.mount("/docs", Site())
     return application
