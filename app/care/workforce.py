@@ -14,7 +14,7 @@ from app.care import reading
 from app.errors import FhirError, Issue, IssueCode
 from app.fhir_mappings.date_rows import date_range
 from app.interactions.guards import Moment, Planned
-from app.interactions.writing import Operation
+from app.interactions.operation import Operation
 
 QUALIFICATION: Final = ("https://throughline.example/fhir/CodeSystem/qualification", "trauma-care")
 

@@ -15,7 +15,8 @@ from urllib.parse import unquote
 from app.errors import FhirError, IssueCode, fhir_error
 from app.fhir_mappings import registry
 from app.ids import is_logical_id
-from app.interactions.write_plan import Json, Operation
+from app.interactions.operation import Operation
+from app.interactions.write_plan import Json
 
 Method: TypeAlias = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 Change: TypeAlias = Callable[[Json], Json]

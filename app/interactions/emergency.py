@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from app.consent import labels
-from app.interactions.writing import Operation, WriteRules, write
+from app.interactions.operation import Operation
+from app.interactions.writing import WriteRules, write
 from app.storage import emergency
 from app.storage.database import Caller, Database
 

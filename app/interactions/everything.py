@@ -2,7 +2,7 @@
 
 Each page is found and judged anew, so a withdrawal counts from the next page on. The types are those of the
 token's scopes. Pinned: hl7.org/fhir/R4/patient-operation-everything.html. Neighbours:
-`app.storage.everything` (the rows), `app.interactions.page_cursors`.
+`app.storage.everything` (the rows), `app.interactions.cursors`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.fhir_mappings import registry
 from app.fhir_mappings.bundle import BundleEntry, render_bundle
 from app.fhir_mappings.date_rows import DateRange, date_range
 from app.fhir_mappings.search_query import query_string
-from app.interactions.page_cursors import CURSOR, Cursors
+from app.interactions.cursors import CURSOR, Cursors
 from app.storage import everything, resources
 from app.storage.database import Caller, Database, Reader
 from app.storage.everything import Choice, Part

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from app.interactions.operation import Operation
 from app.storage.database import Caller, WriteConnection
 from app.storage.resources import Current
-
-if TYPE_CHECKING:
-    from app.interactions.writing import Operation
 
 
 @dataclass(frozen=True, slots=True)

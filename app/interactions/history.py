@@ -1,7 +1,7 @@
 """history of an instance, a type, the system: a page of versions with the request that made each.
 
 Pinned: hl7.org/fhir/R4/http.html#history, hl7.org/fhir/R4/bundle.html#history. Neighbours:
-`app.storage.history` (the versions), `app.interactions.page_cursors` (where a page goes on).
+`app.storage.history` (the versions), `app.interactions.cursors` (where a page goes on).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.fhir_mappings import registry
 from app.fhir_mappings.bundle import BundleEntry, BundleRequest, BundleResponse, render_bundle
 from app.fhir_mappings.date_rows import date_range
 from app.fhir_mappings.search_query import query_string
-from app.interactions.page_cursors import CURSOR, Cursors
+from app.interactions.cursors import CURSOR, Cursors
 from app.storage import history, resources
 from app.storage.database import Caller, Database, Reader
 from app.storage.history import Place, Span, Version

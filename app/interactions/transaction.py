@@ -16,7 +16,8 @@ from app.fhir_mappings import links, registry
 from app.interactions import writing
 from app.interactions.bundle_entry import Entry
 from app.interactions.conditional import Match, lock_criteria, matches, several
-from app.interactions.write_plan import Operation, WriteRules, Written
+from app.interactions.operation import Operation
+from app.interactions.write_plan import WriteRules, Written
 from app.interactions.write_references import placed
 from app.security import scopes
 from app.security.scopes import Scopes

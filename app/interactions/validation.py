@@ -11,18 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from app.errors import FhirError, Issue, IssueCode
 from app.fhir_mappings.profiles.check import profile_issues
 from app.fhir_mappings.validate import validate
 from app.interactions import conformance
 from app.interactions.guards import Moment
+from app.interactions.operation import Operation
 from app.interactions.write_references import placed
 from app.storage.database import Caller, Reader, TransactionReader
-
-if TYPE_CHECKING:
-    from app.interactions.writing import Operation
 
 Json = dict[str, Any]
 

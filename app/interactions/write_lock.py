@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from app.errors import IssueCode, fhir_error, not_found
 from app.fhir_mappings import json_text, links, registry
+from app.interactions.operation import Operation
 from app.interactions.version_diff import stale
-from app.interactions.write_plan import Operation, Plan, WriteRules
+from app.interactions.write_plan import Plan, WriteRules
 from app.storage import resources, writes
 from app.storage.database import Caller, TransactionReader, WriteConnection
 

@@ -1,48 +1,25 @@
-"""What is to be written, what is known of it on the way, and what became of it: types only.
+"""What is known of a write on its way, and what became of it: types only.
 
-Neighbours: `app.interactions.writing` (the pipeline) and its steps `write_lock`, `write_references`,
-`write_rows`. Pinned: hl7.org/fhir/R4/http.html#create, #update, #patch, #delete, #transaction.
+Neighbours: `app.interactions.operation` (what is to be written), `app.interactions.writing` (the
+pipeline) and its steps `write_lock`, `write_references`, `write_rows`.
+Pinned: hl7.org/fhir/R4/http.html#create, #update, #patch, #delete, #transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from app.fhir_mappings import links
 from app.interactions.guards import Guard
+from app.interactions.operation import Operation
 from app.storage.resources import Current, Target
 
 Json: TypeAlias = dict[str, Any]
 
 Targets: TypeAlias = dict[tuple[str, str], Target]
 """(type name, id) to what a reference to it hands on."""
-
-
-@dataclass(slots=True)
-class Operation:
-    """One thing to write.
-
-    id None creates. resource None deletes, unless `change` is given: it makes the new content from
-    the present one (patch) and raises FhirError where it cannot. full_url: the entry's, to which other
-    entries may refer. where: the FHIRPath of its resource in a Bundle, empty outside of one.
-    """
-
-    type: str
-    id: str | None = None
-    resource: Json | None = None
-    if_match: int | None = None
-    full_url: str | None = None
-    where: str = ""
-    change: Callable[[Json], Json] | None = None
-    on_behalf_of: int | None = None
-
-    @property
-    def deletes(self) -> bool:
-        """Whether it takes the resource away."""
-        return self.resource is None and self.change is None
 
 
 @dataclass(frozen=True, slots=True)

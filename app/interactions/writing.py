@@ -22,16 +22,10 @@ from app.interactions import definitions
 from app.interactions.consent_rules import check_consents
 from app.interactions.grants import recompile_touched
 from app.interactions.guards import Moment, Planned
+from app.interactions.operation import Operation
 from app.interactions.write_labels import find_canonicals, spread_labels
 from app.interactions.write_lock import lock
-from app.interactions.write_plan import (
-    Json,
-    Operation,
-    Plan,
-    Targets,
-    WriteRules,
-    Written,
-)
+from app.interactions.write_plan import Json, Plan, Targets, WriteRules, Written
 from app.interactions.write_references import allot, placed, resolve, spread_subjects
 from app.interactions.write_rows import row
 from app.storage import writes

@@ -14,7 +14,7 @@ from app.care import reading
 from app.care.contact.safety import safe_contact
 from app.fhir_mappings import json_text
 from app.interactions.guards import Moment, Planned
-from app.interactions.writing import Operation
+from app.interactions.operation import Operation
 from app.storage import receivers
 from app.storage.database import TransactionReader
 

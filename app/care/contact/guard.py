@@ -14,7 +14,7 @@ from app.care.contact.safety import contacts, is_unsafe, refused
 from app.errors import FhirError, Issue, IssueCode
 from app.fhir_mappings import links
 from app.interactions.guards import Moment, Planned
-from app.interactions.writing import Operation
+from app.interactions.operation import Operation
 
 _REACHING: Final = frozenset(
     {"Task", "Communication", "CommunicationRequest", "Appointment", "ServiceRequest"}

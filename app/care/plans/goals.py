@@ -12,7 +12,7 @@ from typing import Any, Final
 from app.care import reading
 from app.errors import FhirError, Issue, IssueCode
 from app.interactions.guards import Moment, Planned
-from app.interactions.writing import Operation
+from app.interactions.operation import Operation
 
 _WORDS: Final = ("description", "expressedBy", "subject", "startDate", "startCodeableConcept")
 _SENTENCE: Final = (

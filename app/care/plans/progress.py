@@ -13,7 +13,7 @@ from typing import Any, Final
 from app.care import reading
 from app.fhir_mappings import registry
 from app.interactions.guards import Moment, Planned
-from app.interactions.writing import Operation
+from app.interactions.operation import Operation
 from app.storage import receivers, resources
 from app.storage.database import TransactionReader
 

@@ -17,7 +17,7 @@ from app.consent import labels
 from app.errors import FhirError, Issue
 from app.fhir_mappings import json_text, registry
 from app.interactions.guards import Moment, Planned
-from app.interactions.writing import Operation
+from app.interactions.operation import Operation
 from app.storage import receivers, resources
 from app.storage.database import TransactionReader
 

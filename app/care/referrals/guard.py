@@ -27,7 +27,7 @@ from app.care.referrals.transitions import (
 from app.errors import FhirError, Issue, IssueCode, fhir_error
 from app.fhir_mappings import json_text, registry
 from app.interactions.guards import Moment, Planned
-from app.interactions.writing import Operation
+from app.interactions.operation import Operation
 from app.storage import receivers
 
 _AGREED: Final = ("intent", "code", "focus", "for", "requester", "authoredOn", "restriction")
