@@ -13,14 +13,14 @@ from datetime import datetime
 from typing import Final
 
 from app.consent.compile import compile_grants
-from app.consent.model import Grant, StoredConsent, Terms
+from app.consent.model import CUSTODIAN, Grant, StoredConsent, Terms
 from app.consent.reading import Json
 from app.fhir_mappings import json_text, registry, search_keys
 from app.fhir_mappings.hashing import hash64
 from app.ids import Rid
 from app.interactions.write_plan import Plan, WriteRules
 from app.storage import person, writes
-from app.storage.database import CUSTODIAN, Caller, WriteConnection
+from app.storage.database import Caller, WriteConnection
 
 
 def _type_code(name: str) -> int | None:

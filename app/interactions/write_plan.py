@@ -38,6 +38,11 @@ class Written:
     content: bytes
     also: tuple[int, ...] = ()
 
+    @property
+    def rids(self) -> tuple[int, ...]:
+        """All that was written, for the audit row."""
+        return (self.rid, *self.also)
+
 
 @dataclass(slots=True)
 class Plan:

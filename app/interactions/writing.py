@@ -115,7 +115,7 @@ async def _carry_out(
             raise RuntimeError("guards answer one another without end")
         check_valid([(o.resource, o) for o in further])
         more = await _further(connection, caller, further, rules, now, round_ + 1)
-        also = tuple(rid for each in more for rid in (each.rid, *each.also))
+        also = tuple(rid for each in more for rid in each.rids)
         written[0] = replace(written[0], also=also)
     return written
 

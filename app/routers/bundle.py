@@ -185,7 +185,7 @@ def _note(entries: Sequence[Entry], done: dict[int, list[Written]], seen: Seen) 
         interaction, letter = _INTERACTION[entry.method]
         for each in done[place]:
             if each.rid:
-                rids = [each.rid, *each.also]
+                rids = list(each.rids)
                 seen.rids.extend(rids)
                 seen.entries.append(SeenEntry(interaction, letter, each.type, each.id, rids))
 

@@ -35,8 +35,17 @@ async def carry_out(
     written: Sequence[Written] = done[0]
     for each in written:
         if each.rid:
-            seen.rids.extend((each.rid, *each.also))
+            seen.rids.extend(each.rids)
     return list(written)
+
+
+async def _changed(
+    request: Request, service: Service, caller: Caller, entry: Entry, seen: Seen
+) -> Response:
+    """Carry out an update or a patch, and answer what stands now where the caller may read the type."""
+    (written,) = await carry_out(request, service, caller, entry, seen)
+    may_read = service.may(request, entry.type, "r")
+    return written_response(request, written, service.settings.fhir_base, may_read)
 
 
 def criteria(request: Request) -> str:
@@ -66,10 +75,7 @@ async def update(request: Request) -> Response:
             resource=resource,
             if_match=if_match(request),
         )
-        (written,) = await carry_out(request, service, caller, entry, seen)
-        return written_response(
-            request, written, service.settings.fhir_base, service.may(request, type_, "r")
-        )
+        return await _changed(request, service, caller, entry, seen)
 
     return await service.perform(request, "update", "u", type_, None, work)
 
@@ -91,10 +97,7 @@ async def patch(request: Request) -> Response:
             change=change,
             if_match=if_match(request),
         )
-        (written,) = await carry_out(request, service, caller, entry, seen)
-        return written_response(
-            request, written, service.settings.fhir_base, service.may(request, type_, "r")
-        )
+        return await _changed(request, service, caller, entry, seen)
 
     return await service.perform(request, "patch", "u", type_, None, work)
 

@@ -85,7 +85,7 @@ async def update(request: Request) -> Response:
             )
         operation = writing.Operation(type_, id_, resource, if_match(request))
         (written,) = await writing.write(service.database, caller, [operation], service.rules)
-        seen.rids.extend((written.rid, *written.also))
+        seen.rids.extend(written.rids)
         return written_response(
             request, written, service.settings.fhir_base, service.may(request, type_, "r")
         )
@@ -104,7 +104,7 @@ async def patch(request: Request) -> Response:
         )
         operation = writing.Operation(type_, id_, None, if_match(request), change=change)
         (written,) = await writing.write(service.database, caller, [operation], service.rules)
-        seen.rids.extend((written.rid, *written.also))
+        seen.rids.extend(written.rids)
         return written_response(
             request, written, service.settings.fhir_base, service.may(request, type_, "r")
         )
@@ -121,7 +121,7 @@ async def delete(request: Request) -> Response:
         operation = writing.Operation(type_, id_, None, if_match(request))
         (written,) = await writing.write(service.database, caller, [operation], service.rules)
         if written.rid:
-            seen.rids.extend((written.rid, *written.also))
+            seen.rids.extend(written.rids)
         return deleted_response(request)
 
     return await service.perform(request, "delete", "d", type_, id_, work)

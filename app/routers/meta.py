@@ -107,7 +107,7 @@ async def _change(
 
         operation = writing.Operation(type_, id_, None, if_match(request), change=change)
         (written,) = await writing.write(service.database, caller, [operation], service.rules)
-        seen.rids.extend((written.rid, *written.also))
+        seen.rids.extend(written.rids)
         return _answer(written.content)
 
     return await service.perform(request, name, "u", type_, id_, work)

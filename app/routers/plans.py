@@ -7,10 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.care.plans import operations
-from app.errors import IssueCode, fhir_error
 from app.fhir_mappings import json_text
-from app.routers.answer import fhir_response, read_resource
-from app.routers.parameters import flag, parameter
+from app.routers.answer import fhir_response
+from app.routers.parameters import storing, subject_of
 from app.routers.service import Seen, service_of
 from app.storage.database import Caller
 
@@ -26,17 +25,10 @@ async def apply(request: Request) -> Response:
     service, id_ = service_of(request), request.path_params["id"]
 
     async def work(caller: Caller, seen: Seen) -> Response:
-        store = flag(request, "store")
-        if store and request.method != "POST":
-            raise fhir_error(IssueCode.INVALID, "A GET stores nothing: use POST.", "store")
-        subject = request.query_params.get("subject")
-        if request.method == "POST" and subject is None:
-            body = await read_resource(
-                request, service.settings.max_body_bytes, service.settings.max_depth
-            )
-            subject = parameter(body, "subject")
-        if not subject:
-            raise fhir_error(IssueCode.REQUIRED, "Name the subject: a Patient.", "subject")
+        store = storing(request)
+        subject = await subject_of(
+            request, service.settings.max_body_bytes, service.settings.max_depth
+        )
         service.require(request, "Patient", "r")
         for type_ in _WRITTEN if store else ():
             service.require(request, type_, "c")

@@ -8,10 +8,9 @@ from starlette.responses import Response
 
 from app.care.questionnaires import operations
 from app.care.questionnaires.translation import languages
-from app.errors import IssueCode, fhir_error
 from app.fhir_mappings import json_text
-from app.routers.answer import fhir_response, read_body, read_resource
-from app.routers.parameters import flag, parameter
+from app.routers.answer import fhir_response, read_body
+from app.routers.parameters import storing, subject_of
 from app.routers.service import Seen, service_of
 from app.storage.database import Caller
 
@@ -25,9 +24,7 @@ async def extract(request: Request) -> Response:
     service, id_ = service_of(request), request.path_params["id"]
 
     async def work(caller: Caller, seen: Seen) -> Response:
-        store = flag(request, "store")
-        if store and request.method != "POST":
-            raise fhir_error(IssueCode.INVALID, "A GET stores nothing: use POST.", "store")
+        store = storing(request)
         if request.method == "POST":
             await read_body(request, service.settings.max_body_bytes)
         if store:
@@ -52,14 +49,9 @@ async def populate(request: Request) -> Response:
     service, id_ = service_of(request), request.path_params["id"]
 
     async def work(caller: Caller, seen: Seen) -> Response:
-        subject = request.query_params.get("subject")
-        if request.method == "POST" and subject is None:
-            body = await read_resource(
-                request, service.settings.max_body_bytes, service.settings.max_depth
-            )
-            subject = parameter(body, "subject")
-        if not subject:
-            raise fhir_error(IssueCode.REQUIRED, "Name the subject: a Patient.", "subject")
+        subject = await subject_of(
+            request, service.settings.max_body_bytes, service.settings.max_depth
+        )
         service.require(request, "Patient", "r")
         made = await operations.populate_questionnaire(
             service.database,

@@ -33,7 +33,7 @@ async def create(request: Request) -> Response:
         if condition is None:
             operation = writing.Operation(type_, None, resource)
             (written,) = await writing.write(service.database, caller, [operation], service.rules)
-            seen.rids.extend((written.rid, *written.also))
+            seen.rids.extend(written.rids)
         else:
             entry = Entry("POST", type_, type=type_, criteria=condition, resource=resource)
             (written,) = await conditional.carry_out(request, service, caller, entry, seen)

@@ -16,15 +16,11 @@ from typing import Any, Final, NewType, Protocol, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from app.consent.model import ANYONE, EMERGENCY, Action
+from app.consent.model import ANYONE, CUSTODIAN, EMERGENCY, Action
 from app.errors import FhirError, IssueCode, fhir_error
-from app.ids import Rid
 from app.storage import predicate
 from app.storage.lanes import Lanes
 from app.storage.scope_sql import ReadScope, narrowed
-
-CUSTODIAN: Final = Rid(-2)
-"""Grantee of the custodian grant: in the closure of every caller that has an organization."""
 
 LANES: Final = 12
 """Connections of a process that serve reads by key."""

@@ -65,7 +65,7 @@ async def apply_plan(
         }
         for each in written
     ]
-    rids += [r for each in written for r in (each.rid, *each.also)]
+    rids += [r for each in written for r in each.rids]
     bundle = {"resourceType": "Bundle", "type": "transaction-response", "entry": entries}
     return Made(bundle, rids)
 

@@ -101,7 +101,7 @@ async def extract_response(
         }
         for each in written
     ]
-    rids = [rid, *(r for each in written for r in (each.rid, *each.also))]
+    rids = [rid, *(r for each in written for r in each.rids)]
     return Made(_bundle("transaction-response", entries), rids)
 
 

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from app.consent.considered import consider
 from app.consent.explain import Explanation, Verdict, explain
-from app.consent.model import Action, CallerFacts, ResourceFacts
+from app.consent.model import CUSTODIAN, Action, CallerFacts, ResourceFacts
 from app.fhir_mappings import json_text
 from app.interactions.access.hypothetical import facts, hypothetical
 from app.interactions.access.record import SubjectConsents, consents_at, reviewed
 from app.interactions.grants import TERMS
 from app.storage import reviews
-from app.storage.database import CUSTODIAN, Caller, Database
+from app.storage.database import Caller, Database
 
 Json = dict[str, Any]
 
