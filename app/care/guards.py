@@ -6,6 +6,7 @@ from typing import Final
 
 from app.care.appointments.guard import AppointmentGuard
 from app.care.contact.guard import ContactGuard
+from app.care.own_record import OwnRecordGuard
 from app.care.plans.goals import GoalGuard
 from app.care.plans.progress import ProgressGuard
 from app.care.questionnaires.guard import QuestionnaireGuard
@@ -14,6 +15,7 @@ from app.care.workforce import WorkforceGuard
 from app.interactions.guards import Guard
 
 GUARDS: Final[tuple[Guard, ...]] = (
+    OwnRecordGuard(),
     ReferralGuard(),
     QuestionnaireGuard(),
     GoalGuard(),

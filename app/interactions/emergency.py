@@ -48,7 +48,8 @@ async def tell(
     written: list[int] = []
     for each in await emergency.concerned(database, caller, rids):
         key = (urgent.token, each.survivor, each.custodian)
-        if key in told or each.custodian == caller.organization:
+        # What a survivor wrote herself is in her own keeping: the others' word reaches her.
+        if key in told or each.custodian in (caller.organization, each.survivor):
             continue
         writer = replace(
             caller,

@@ -121,18 +121,19 @@ async def stored_consents(
 ) -> tuple[list[StoredConsent], dict[str, Rid]]:
     """The Consents about a survivor for the compiler, and the rids that their references name.
 
-    Who may release: a Consent recorded by the custodian of the Patient resource or by a privacy officer
-    releases the whole record; any other organization's releases only what that organization wrote
-    (decision 0001).
+    Who may release: a Consent recorded by the survivor's own app, by the custodian of the Patient resource or
+    by a privacy officer releases the whole record; any other organization's releases only what that
+    organization wrote (decision 0001).
     """
     rows = await writes.consents_of(
         connection, patient, _CONSENT, search_keys.parameter_key("Consent", "patient")
     )
+    survivor = await person.same(connection, patient)
     resolve: dict[str, Rid] = {}
     consents = []
     for row in rows:
         resolve.update(_resolved(row.references, base_urls))
-        whole = row.officer or row.recorder == row.patient_custodian
+        whole = row.officer or row.recorder in (row.patient_custodian, *survivor)
         consents.append(
             StoredConsent(
                 rid=Rid(row.rid),

@@ -25,7 +25,7 @@ async def lock(
     403 no right to correct, and what a patch raises.
     """
     plans = {id(o): Plan(o, None, id=o.id or "", resource=o.resource) for o in operations}
-    await _begin(connection, list(plans.values()), rules)
+    await _begin(connection, caller, list(plans.values()), rules)
     # Always in the same order, so that two transactions on the same resources never wait in a circle.
     for operation in sorted(operations, key=lambda o: (o.type, o.id or "")):
         if operation.id is None:
@@ -39,7 +39,9 @@ async def lock(
     return list(plans.values())
 
 
-async def _begin(connection: WriteConnection, plans: Sequence[Plan], rules: WriteRules) -> None:
+async def _begin(
+    connection: WriteConnection, caller: Caller, plans: Sequence[Plan], rules: WriteRules
+) -> None:
     """Take all locks in one order, and learn whose program the writer is."""
     for plan in plans:
         if plan.resource is not None:
@@ -53,7 +55,8 @@ async def _begin(connection: WriteConnection, plans: Sequence[Plan], rules: Writ
     }
     program = await writes.begin(connection, sorted(written), sorted(referenced - written))
     for plan in plans:
-        plan.program = program
+        # A survivor is no program, whichever program's words her Patient carries.
+        plan.program = 0 if caller.person is not None else program
 
 
 async def _check_current(

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
+from app.consent import purposes
 from app.errors import FhirError, Issue, IssueCode, fhir_error
 from app.fhir_mappings import membership
 from app.fhir_mappings.validate import validate
@@ -23,6 +24,7 @@ from app.interactions.consent_rules import check_consents
 from app.interactions.grants import recompile_touched
 from app.interactions.guards import Moment, Planned
 from app.interactions.operation import Operation
+from app.interactions.own_writing import check_own, writer_of
 from app.interactions.write_labels import find_canonicals, spread_labels
 from app.interactions.write_lock import lock
 from app.interactions.write_plan import Json, Plan, Targets, WriteRules, Written
@@ -49,10 +51,11 @@ async def write(
     FhirError: 400/422 malformed, 405 an id this caller knows nothing of, 412 a stale If-Match, 403 no right
     to correct, 422 dangling or hidden reference (the same words for both), and what a guard refuses.
     """
-    require_writer(caller)
+    writer = writer_of(caller)
+    require_writer(writer)
     check_valid([(o.resource, o) for o in operations])
-    async with database.write(caller) as connection:
-        written = await write_on(connection, caller, operations, rules)
+    async with database.write(writer) as connection:
+        written = await write_on(connection, writer, operations, rules)
     if any(each.type == "SearchParameter" for each in operations):
         await definitions.refresh(database)
     return written
@@ -95,6 +98,7 @@ async def _carry_out(
     await find_canonicals(connection, caller, plans, targets)
     spread_subjects(plans, targets)
     spread_labels(plans, caller, targets)
+    await check_own(connection, caller, plans)
     for guard in rules.guards:
         await guard.before(_moment(connection, caller, plans, rules, now))
     rows = [row(plan, targets, organization, now, rules) for plan in plans]
@@ -137,8 +141,10 @@ async def _further(
                 connection, caller, part, rules, _NOTHING_KNOWN, now, round_
             )
             continue
+        # What an agency is to do with a survivor's own words, it does for treatment.
+        purpose = caller.purpose if caller.person is None else purposes.purpose_bit("TREAT")
         writer = await resolve_caller(
-            connection, Identity(name, None, None), purpose=caller.purpose, emergency=False
+            connection, Identity(name, None, None), purpose=purpose, emergency=False
         )
         async with entered(connection, writer, caller):
             written += await _carry_out(
@@ -170,7 +176,7 @@ def _moment(
 
 
 def require_writer(caller: Caller) -> int:
-    """The organization that a caller writes for; 403 where it has none."""
+    """Whose what a caller writes is: its organization's, or the survivor's own (`own_writing.writer_of`)."""
     if caller.organization is None:
         raise fhir_error(IssueCode.FORBIDDEN, "This access token may read, not write.")
     return caller.organization

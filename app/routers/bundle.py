@@ -21,6 +21,7 @@ from app.fhir_mappings.bundle import BundleEntry, BundleResponse, render_bundle
 from app.fhir_mappings.validate import validate
 from app.interactions import bundle_entry, transaction
 from app.interactions.bundle_entry import Entry
+from app.interactions.own_writing import writer_of
 from app.interactions.patching import patch_of
 from app.interactions.write_plan import Written
 from app.routers.answer import fhir_response, read_resource
@@ -146,8 +147,9 @@ async def _transaction(
     transaction.require_scopes(entries, held)
     wanted = preference(request)
     inner = Inner()
-    async with service.database.write(caller) as connection:
-        done = await transaction.carry_out(connection, caller, entries, service.rules, held)
+    writer = writer_of(caller)
+    async with service.database.write(writer) as connection:
+        done = await transaction.carry_out(connection, writer, entries, service.rules, held)
         inner.reader = TransactionReader(connection)
         read: dict[int, Answer] = {}
         for place, entry in enumerate(entries):

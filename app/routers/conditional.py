@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from app.interactions import transaction
 from app.interactions.bundle_entry import Entry
+from app.interactions.own_writing import writer_of
 from app.interactions.write_plan import Written
 from app.routers.answer import read_patch, read_resource
 from app.routers.preconditions import if_match
@@ -28,9 +29,10 @@ async def carry_out(
     request: Request, service: Service, caller: Caller, entry: Entry, seen: Seen
 ) -> list[Written]:
     """One conditional interaction in a transaction of its own, noted for its audit row."""
-    async with service.database.write(caller) as connection:
+    writer = writer_of(caller)
+    async with service.database.write(writer) as connection:
         done = await transaction.carry_out(
-            connection, caller, [entry], service.rules, service.held(request)
+            connection, writer, [entry], service.rules, service.held(request)
         )
     written: Sequence[Written] = done[0]
     for each in written:

@@ -62,6 +62,6 @@ def _by_patient(reference: Any) -> bool:
 
 def _is_survivor(moment: Moment, planned: Planned) -> bool:
     """True where the survivor's own app writes."""
-    return moment.caller.organization is None and bool(
-        set(planned.subjects) & set(moment.caller.closure)
-    )
+    before = planned.current.subjects if planned.current else ()
+    about = {*planned.subjects, *before}
+    return moment.caller.person is not None and bool(about & set(moment.caller.closure))

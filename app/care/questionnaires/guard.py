@@ -13,13 +13,14 @@ from app.care.questionnaires.escalation import escalation
 from app.care.questionnaires.finding import questionnaire_of, value_sets
 from app.care.questionnaires.risk import graver, risks
 from app.care.questionnaires.validity import check
-from app.consent import labels
+from app.consent import labels, purposes
 from app.errors import FhirError, Issue
 from app.fhir_mappings import json_text, registry
 from app.interactions.guards import Moment, Planned
 from app.interactions.operation import Operation
 from app.storage import receivers, resources
 from app.storage.database import TransactionReader
+from app.storage.identities import Identity, resolve_caller
 
 Json = dict[str, Any]
 
@@ -55,20 +56,50 @@ class QuestionnaireGuard:
             found = [each for each in risks(asked, response) if graver(each, known)]
             if not found:
                 continue
-            organization = await receivers.reference_of(
-                TransactionReader(moment.connection),
-                moment.caller,
-                moment.caller.organization or 0,
-            )
+            acting = await _acting(moment, planned)
+            if acting is None:
+                continue
+            agency, organization = acting
             security = await _security(moment, planned)
             for each in found:
                 place = f"QuestionnaireResponse/{planned.id}"
                 made = escalation(each, place, subject, organization, security, moment.now)
                 further += [
-                    Operation(resource["resourceType"], None, resource, full_url=url)
+                    Operation(
+                        resource["resourceType"],
+                        None,
+                        resource,
+                        full_url=url,
+                        on_behalf_of=agency,
+                    )
                     for url, resource in made
                 ]
         return further
+
+
+async def _acting(moment: Moment, planned: Planned) -> tuple[int, str] | None:
+    """Who is to act on a danger, as rid and "Organization/id": whoever writes the response.
+
+    For a survivor's own app the agency that keeps her Patient, where she lets it read what she wrote;
+    None where she does not: nobody is told what she keeps to herself.
+    """
+    caller, reader = moment.caller, TransactionReader(moment.connection)
+    if caller.person is None:
+        agency = caller.organization or 0
+        return agency, await receivers.reference_of(reader, caller, agency)
+    keepers = await receivers.custodians(moment.connection, [caller.person])
+    agency = keepers.get(caller.person, 0)
+    acting = await resolve_caller(
+        moment.connection,
+        Identity(agency, None, None),
+        purpose=purposes.purpose_bit("TREAT"),
+        emergency=False,
+    )
+    code = registry.type_code("QuestionnaireResponse")
+    async with receivers.entered(moment.connection, acting, caller):
+        if not await resources.read_many(reader, acting, [(code, planned.id)]):
+            return None
+        return agency, await receivers.reference_of(reader, acting, agency)
 
 
 def _responses(moment: Moment) -> list[tuple[Planned, Json]]:

@@ -13,6 +13,7 @@ from app.errors import IssueCode, fhir_error, not_found
 from app.fhir_mappings import json_text, registry
 from app.fhir_mappings.search_query import parse
 from app.interactions import writing
+from app.interactions.own_writing import writer_of
 from app.storage import receivers, resources, search_sql
 from app.storage.database import Caller, Database
 from app.storage.search_sql import Found
@@ -86,7 +87,7 @@ async def extract_response(
     if not store:
         entries = [_entry(url, resource) for url, resource in made]
         return Made(_bundle("transaction", entries), [rid])
-    earlier = await _earlier(database, caller, place)
+    earlier = await _earlier(database, writer_of(caller), place)
     operations = [_operation(url, resource, earlier) for url, resource in made]
     if not operations:
         return Made(_bundle("transaction-response", []), [rid])
