@@ -28,7 +28,7 @@ from app.fhir_mappings.search_clauses import (
 )
 from app.fhir_mappings.search_keys import parameter_key
 from app.fhir_mappings.search_parameters import SearchParameter, parameter
-from app.fhir_mappings.search_reading import MAX_DEPTH, Reading, read, strings
+from app.fhir_mappings.search_reading import MAX_DEPTH, Reading, no_scope, read, strings
 from app.fhir_mappings.search_references import targets_of
 from app.fhir_mappings.search_values import fault, refuse
 
@@ -44,7 +44,7 @@ _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def read_filter(types: tuple[str, ...], text: str, reading: Reading) -> Clause:
-    """The clause of a `_filter`. FhirError (400): invalid, or not-supported for an operator."""
+    """The clause of a `_filter`. FhirError: invalid, not-supported (an operator), 403 past the scopes."""
     if len(text) > _LONGEST:
         refuse(IssueCode.TOO_LONG, f"Give at most {_LONGEST} characters.", _NAME)
     parser = _Parser(_words(text), reading)
@@ -133,7 +133,10 @@ class _Parser:
         held = list(self._words)
         for each in types:
             of = self._reference(each, name)
-            targets = [t for t in targets_of(of, "", _NAME) if self._reading.may_search(t)]
+            pointed = targets_of(of, "", _NAME)
+            targets = [t for t in pointed if self._reading.may_search(t)]
+            if pointed and not targets:
+                raise no_scope(pointed[0])
             inner: list[tuple[str, Clause]] = []
             for target in targets:
                 self._at, self._words = begin, list(held)

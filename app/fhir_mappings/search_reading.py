@@ -123,7 +123,7 @@ def _of_type(
     if code in ("_text", "_content"):
         return _text(code, modifier, dot, text, told)
     if code == "_list":
-        return _list(modifier or dot, text, told)
+        return _list(modifier or dot, text, reading, told)
     of = parameter(type_, code)
     if of is None:
         return None
@@ -140,11 +140,13 @@ def _text(code: str, modifier: str, dot: str, text: str, told: str) -> Clause:
     return TextClause("narrative" if code == "_text" else "content", normalize(text))
 
 
-def _list(more: str, text: str, told: str) -> Clause:
+def _list(more: str, text: str, reading: Reading, told: str) -> Clause:
     if more:
         refuse(IssueCode.NOT_SUPPORTED, "This parameter has no modifiers and no chain.", told)
     if text.startswith("$"):
         refuse(IssueCode.NOT_SUPPORTED, "Of lists, only stored List resources are searched.", told)
+    if not reading.may_search("List"):
+        raise no_scope("List")
     ids = tuple(logical_id(each.removeprefix("List/"), told) for each in alternatives(text, told))
     key = parameter_key("List", _LIST_ITEM)
     return ChainClause((key,), (type_code("List"),), (IdClause(ids),), reverse=True)
@@ -171,7 +173,7 @@ def _chain(
         )
     allowed = tuple(each for each in targets if reading.may_search(each))
     if not allowed:
-        raise _no_scope(targets[0])
+        raise no_scope(targets[0])
     taken: list[tuple[str, Clause]] = []
     fault: FhirError | None = None
     for each in allowed:
@@ -200,7 +202,7 @@ def _has(name: str, text: str, reading: Reading, told: str, depth: int) -> Claus
     if of is None or of.type != "reference" or not of.expression:
         refuse(IssueCode.INVALID, "Name a reference parameter of the type in _has.", told)
     if not reading.may_search(source):
-        raise _no_scope(source)
+        raise no_scope(source)
     clause = read((source,), rest, text, reading, told=told, depth=depth + 1)
     if clause is None:
         refuse(IssueCode.INVALID, "The type in _has has no such search parameter.", told)
@@ -208,7 +210,8 @@ def _has(name: str, text: str, reading: Reading, told: str, depth: int) -> Claus
     return ChainClause((key,), (type_code(source),), (clause,), reverse=True)
 
 
-def _no_scope(type_: str) -> FhirError:
+def no_scope(type_: str) -> FhirError:
+    """403: the caller's scopes let nothing of this type be searched."""
     return fhir_error(
         IssueCode.FORBIDDEN, f"The access token lacks the scope system/{type_}.s.", status=403
     )

@@ -7,7 +7,7 @@ first has written. Pinned: hl7.org/fhir/R4/http.html#ccreate, #cond-update, #cde
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qsl
@@ -59,13 +59,16 @@ async def matches(
     criteria: str,
     base_urls: tuple[str, ...],
     *,
+    may_search: Callable[[str], bool],
     where: str,
     limit: int = 2,
 ) -> list[Match]:
     """At most `limit` resources of a type that meet the criteria and that the caller sees.
 
-    criteria: as behind the `?` of a search. where: the FHIRPath to name in errors. FhirError 400 for a
-    parameter at fault (unknown ones always: an ignored criterion would match too much) or for none.
+    criteria: as behind the `?` of a search. may_search: types that the caller's scopes let it search;
+    chains and `_has` follow no other. where: the FHIRPath to name in errors. FhirError 400 for a parameter
+    at fault (unknown ones always: an ignored criterion would match too much) or for none, 403 for a type
+    that scopes leave out.
     """
     parameters = parse_qsl(criteria, keep_blank_values=True)
     shaping = sorted({n for n, _ in parameters if n.partition(":")[0] in _NOT_CRITERIA})
@@ -83,6 +86,7 @@ async def matches(
             base_urls=base_urls,
             max_count=max(limit - 1, 1),
             default_count=max(limit - 1, 1),
+            may_search=may_search,
         )
     except FhirError as error:
         if not where:

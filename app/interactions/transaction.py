@@ -46,6 +46,7 @@ class _Work:
             type_,
             criteria,
             self.rules.base_urls,
+            may_search=lambda name: self.held.allow(name, "s"),
             where=where,
             limit=limit + len(self.deleted),
         )

@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from app.fhir_mappings.validate import validate
 from app.main import create_app
 from app.settings import Settings
-from tools.openapi.document import document
+from tools.openapi.document import FILE, document, text
 
 Json = dict[str, Any]
 
@@ -28,6 +28,12 @@ def described() -> Iterator[tuple[str, str, Json]]:
     for path, item in made()["paths"].items():
         for method, operation in item.items():
             yield method, path, operation
+
+
+def test_the_committed_document_is_the_one_that_the_routes_give() -> None:
+    # Not compared by ==: the difference of two texts of this length takes pytest minutes to show.
+    same = FILE.read_text() == text()
+    assert same, "openapi/openapi.json is not what the routes give: run make openapi"
 
 
 def test_the_document_is_valid_openapi_3_1() -> None:
