@@ -79,7 +79,7 @@ async def test_a_conditional_reference_follows_no_link_out_of_the_scopes(world: 
     answer = await agency.post("", _bundle(entry))
     assert answer.status_code == 403, answer.text
     issue = answer.json()["issue"][0]
-    assert issue["expression"] == ["Bundle.entry[0].resource.subject.reference"]
+    assert issue["expression"] == ["Bundle.entry[0].resource.subject"]
     assert "system/Encounter.s" in issue["diagnostics"]
     wide = await _with(world, f"{OBSERVATIONS} system/Patient.rs system/Encounter.rs")
     assert (await wide.post("", _bundle(entry))).status_code == 422
