@@ -23,6 +23,15 @@ import asyncpg
 from app.storage.audit_chain import COLUMNS, FIELDS, chained
 
 _CONNECT_SECONDS: Final = 5
+_LOST: Final = (
+    ConnectionError,
+    asyncpg.InterfaceError,
+    # So asyncpg calls the state in which a server leaves it that says goodbye in the midst of a statement.
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
 _values: Final = attrgetter(*FIELDS)
 """A row as a tuple; astuple of dataclasses copies deeply and takes ten times as long."""
 _TEXTS: Final = ("client_id", "emergency_reason", "resource_id", "query")
@@ -120,16 +129,33 @@ class AuditWriter:
     async def _commit(self, rows: list[AuditRow]) -> None:
         if self._connection is not None and self._connection.is_closed():
             self._drop()
-        connection = self._connection or await self._connect()
+        connection = await self._connected()
         records, head = chained(self._lane, self._seq, self._head, [_values(row) for row in rows])
         try:
-            await _copy(connection, records)
-        except asyncpg.CheckViolationError:
-            # No partition for a month: the clock jumped, or nobody made it ahead.
-            for month in sorted({(r.recorded.year, r.recorded.month) for r in rows}):
-                await connection.execute("SELECT tl.audit_partition($1, $2)", *month)
-            await _copy(connection, records)
+            await _put(connection, rows, records)
+        except _LOST as error:
+            if await self._was_written(len(rows), head, error):
+                return
+            await _put(await self._connected(), rows, records)
         self._seq, self._head = self._seq + len(rows), head
+
+    async def _was_written(self, count: int, head: bytes, loss: Exception) -> bool:
+        """After a lost connection, whether the batch that ends in `head` became durable.
+
+        The lost session's lane tells, once this process has it again: nobody writes to it any more. Raises
+        `loss` where that cannot be told, because then neither answer is safe.
+        """
+        lane, before = self._lane, (self._seq, self._head)
+        self._drop()
+        await self._connect()
+        if self._lane == lane and (self._seq, self._head) == (before[0] + count, head):
+            return True
+        if self._lane == lane and (self._seq, self._head) == before:
+            return False
+        raise loss
+
+    async def _connected(self) -> asyncpg.Connection:
+        return self._connection or await self._connect()
 
     async def _connect(self) -> asyncpg.Connection:
         connection = await asyncpg.connect(
@@ -157,6 +183,18 @@ class AuditWriter:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+
+
+async def _put(
+    connection: asyncpg.Connection, rows: list[AuditRow], records: list[tuple[object, ...]]
+) -> None:
+    try:
+        await _copy(connection, records)
+    except asyncpg.CheckViolationError:
+        # No partition for a month: the clock jumped, or nobody made it ahead.
+        for month in sorted({(r.recorded.year, r.recorded.month) for r in rows}):
+            await connection.execute("SELECT tl.audit_partition($1, $2)", *month)
+        await _copy(connection, records)
 
 
 async def _copy(connection: asyncpg.Connection, records: list[tuple[object, ...]]) -> None:

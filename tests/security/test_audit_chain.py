@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
+from app.storage import audit
 from app.storage.audit import AuditRow, AuditWriter
 from app.storage.audit_chain import verify
 from tests.spine.conftest import AGENCIES, World, new_patient
@@ -127,18 +127,72 @@ async def test_two_processes_write_lanes_of_their_own_and_both_hold(
     assert max(head.seq for head in found.heads if head.lane == 2) == 201
 
 
-async def test_a_batch_after_a_lost_connection_goes_on_from_the_rows_that_are_there(
-    world: World, owner: asyncpg.Connection
-) -> None:
-    await _write(world, 3)
+async def _end_the_writers_session(owner: asyncpg.Connection) -> None:
     await owner.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE application_name = 'throughline audit' AND datname = current_database()"
     )
-    with contextlib.suppress(Exception):  # this batch may fail, or find a new connection in time
-        await _write(world, 1)
-    await _write(world, 3)
+
+
+async def _each_row_once(owner: asyncpg.Connection) -> None:
     assert (await verify(owner)).broken is None
+    twice = "SELECT request_id FROM tl.audit_event GROUP BY 1 HAVING count(*) > 1"
+    assert await owner.fetch(twice) == []
+
+
+async def test_no_answer_fails_because_the_writers_session_was_ended(
+    world: World, owner: asyncpg.Connection
+) -> None:
+    before = await owner.fetchval("SELECT count(*) FROM tl.audit_event")
+    for _ in range(20):
+        # The server ends the session while a batch waits, is on its way, or has just been written.
+        await asyncio.gather(_write(world, 3), _end_the_writers_session(owner), _write(world, 2))
+    await _each_row_once(owner)
+    assert await owner.fetchval("SELECT count(*) FROM tl.audit_event") == before + 100
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_a_batch_whose_connection_is_lost_is_written_once_whether_or_not_it_was_durable(
+    world: World, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    await _write(world, 3)
+    lost = False
+
+    async def copy(connection: asyncpg.Connection, records: list[tuple[object, ...]]) -> None:
+        nonlocal lost
+        if lost or durable:
+            await real(connection, records)
+        if not lost:
+            lost = True
+            await connection.close()
+            raise asyncpg.InternalClientError("cannot switch to state 12")
+
+    real = audit._copy
+    monkeypatch.setattr(audit, "_copy", copy)
+    await _write(world, 2)
+    assert lost
+    await _each_row_once(owner)
+    rows = "SELECT count(*) FROM tl.audit_event WHERE resource_id = 'r1'"
+    assert await owner.fetchval(rows) == 2
+
+
+async def test_a_batch_fails_where_nobody_can_tell_whether_it_was_written(
+    world: World, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _write(world, 3)
+
+    async def copy(connection: asyncpg.Connection, records: list[tuple[object, ...]]) -> None:
+        # Another process takes the lane as soon as the session is gone.
+        await connection.close()
+        await owner.execute("SELECT tl.audit_lane()")
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(audit, "_copy", copy)
+        with pytest.raises(ConnectionResetError):
+            await _write(world, 1)
+    await _write(world, 3)
+    await _each_row_once(owner)
 
 
 async def test_a_month_without_a_partition_gets_one(
