@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
@@ -28,6 +28,7 @@ _OURS: Final = ("app", "throughline", "uvicorn")
 """Loggers whose messages are known to hold no value of a record, arguments included."""
 
 _UUID: Final = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_FHIR: Final = "/fhir"
 _ECHOED: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _request_id: ContextVar[uuid.UUID | None] = ContextVar("request_id", default=None)
 
@@ -103,8 +104,12 @@ class RequestLog:
     other one at debug: who read what is the audit's to tell, and a line costs 25 µs.
     """
 
-    def __init__(self, application: ASGIApp) -> None:
+    def __init__(
+        self, application: ASGIApp, observe: Callable[[Scope, int, float], None] | None = None
+    ) -> None:
+        """observe: told the scope, status and seconds of each request (`app.metrics.observe_request`)."""
         self._application = application
+        self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of any kind; only HTTP is logged."""
@@ -131,19 +136,30 @@ class RequestLog:
         try:
             await self._application(scope, receive, send_with_id)
         finally:
+            seconds = time.perf_counter() - begun
+            if self._observe is not None:
+                self._observe(scope, status, seconds)
             level = logging.ERROR if status >= 500 else logging.DEBUG
             if _LOG.isEnabledFor(level):
                 fields = {
                     "method": scope["method"],
-                    "route": _route(scope),
+                    "route": route_template(scope),
                     "status": status,
-                    "milliseconds": round((time.perf_counter() - begun) * 1000, 2),
+                    "milliseconds": round(seconds * 1000, 2),
                 }
                 _LOG.log(level, "request", extra={"fields": fields})
             _request_id.reset(token)
 
 
-def _route(scope: Scope) -> str:
-    """The template of the route that served; `unrouted` where none did, because a path names people."""
+def route_template(scope: Scope) -> str:
+    """The template of the route that served, such as `/fhir/{type}/{id}`; `unrouted` where none did.
+
+    Never the path itself: it names people.
+    """
     template = getattr(scope.get("route"), "path", None)
-    return template if isinstance(template, str) else "unrouted"
+    if not isinstance(template, str):
+        mounted = scope.get("root_path")
+        return mounted if isinstance(mounted, str) and mounted else "unrouted"
+    # A route knows its path within its router; all routers of FHIR stand below one prefix.
+    below = scope["path"].startswith(_FHIR) and not template.startswith(_FHIR)
+    return _FHIR + template if below else template

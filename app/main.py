@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from app import __version__, metrics
 from app.interactions import definitions
 from app.routers import (
     access,
@@ -72,6 +73,10 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
                 KeySets(await opened.enter_async_context(open_http())),
             )
             await opened.enter_async_context(definitions.watching(database))
+            if settings.metrics_port is not None:
+                await opened.enter_async_context(
+                    metrics.sampling(database.connections, __version__)
+                )
             yield
 
     application = FastAPI(

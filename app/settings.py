@@ -35,6 +35,12 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=64)
     """Processes that serve; each has its own database connections."""
 
+    metrics_host: str = "127.0.0.1"
+    """Address that `/metrics` listens on, where a metrics port is set."""
+
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """TCP port of Prometheus' `/metrics`; unset, nothing is measured."""
+
     base_url: str | None = None
     """Public FHIR base, for links and references; unset, it follows from host and port."""
 

@@ -25,9 +25,10 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
-from app import logs
+from app import logs, metrics
 from app.commands.databases import Announce, Reached, database, quiet
 from app.commands.errors import CommandError
+from app.commands.measuring import measured
 from app.main import create_app
 from app.settings import Settings
 from app.storage import health
@@ -67,6 +68,7 @@ def run(
         with (
             _ending_by_signal(),
             listening(settings) as listener,
+            measured(settings),
             database(settings, serving=True, announce=announce) as reached,
         ):
             refuse_unsafe(settings, reached)
@@ -170,7 +172,8 @@ def application(settings: Settings, database_url: str, parent: int) -> ASGIApp:
         if os.getppid() != parent:  # it ended before the request was made
             os.kill(os.getpid(), signal.SIGTERM)
         logs.configure(settings.log_level)
-    return logs.RequestLog(create_app(settings, database_url))
+    observe = None if settings.metrics_port is None else metrics.observe_request
+    return logs.RequestLog(create_app(settings, database_url), observe)
 
 
 def _await_ready(

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app import metrics
 from app.care.guards import GUARDS
 from app.errors import FhirError, IssueCode, fhir_error
 from app.fhir_mappings import operation_outcome, registry
@@ -162,6 +163,7 @@ class Service:
         seen, claims = Seen(), None
         inner = inner_of(request)
         wanted = Wanted()
+        refused: FhirError | None = None
         try:
             wanted = negotiate(request)
             bearer = request.headers.get("authorization")
@@ -184,12 +186,15 @@ class Service:
             if hasattr(request.state, "form"):
                 wanted = negotiate(request)
         except FhirError as error:
+            refused = error
             response = error_response(error)
         except Exception as error:
             refused = refusal(error)
             if refused is None:
                 raise
             response = error_response(refused)
+        if refused is not None:
+            metrics.refused(seen.interaction or interaction, refused.issues[0].code)
         row = AuditRow(
             recorded=datetime.now(UTC),
             action=_ACTIONS[letter],

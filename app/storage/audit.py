@@ -15,11 +15,13 @@ import contextlib
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
+from time import perf_counter
 from typing import Final
 from uuid import UUID
 
 import asyncpg
 
+from app import metrics
 from app.storage.audit_chain import COLUMNS, FIELDS, chained
 
 _CONNECT_SECONDS: Final = 5
@@ -76,6 +78,7 @@ class AuditWriter:
         """url: of the service's own role."""
         self._url = url
         self._waiting: list[tuple[list[AuditRow], asyncio.Future[None]]] = []
+        self._since = 0.0
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connection: asyncpg.Connection | None = None
@@ -102,6 +105,8 @@ class AuditWriter:
     async def write(self, *rows: AuditRow) -> None:
         """Return once `rows` are durable, all of them or none; raises what the database raised."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._waiting:
+            self._since = perf_counter()
         self._waiting.append(([storable(row) for row in rows], done))
         self._wake.set()
         await done
@@ -111,17 +116,21 @@ class AuditWriter:
             await self._wake.wait()
             self._wake.clear()
             batch, self._waiting = self._waiting, []
+            since = self._since
             if not batch:
                 continue
             try:
-                await self._commit([row for rows, _ in batch for row in rows])
+                rows = [row for each, _ in batch for row in each]
+                await self._commit(rows)
             except Exception as error:  # noqa: BLE001 - handed to each waiting request
                 # Whether the rows are there is unknown: the next batch reads the head anew.
                 self._drop()
+                metrics.AUDIT_FAILURES.inc()
                 for _, done in batch:
                     if not done.done():
                         done.set_exception(error)
             else:
+                metrics.audited(len(rows), since)
                 for _, done in batch:
                     if not done.done():
                         done.set_result(None)

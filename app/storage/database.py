@@ -7,15 +7,17 @@ single statements that enter by themselves (docs/decisions/0001-the-spine.md, "O
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from time import perf_counter
 from typing import Any, Final, NewType, Protocol, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from app import metrics
 from app.consent.model import ANYONE, CUSTODIAN, EMERGENCY, Action
 from app.errors import FhirError, IssueCode, fhir_error
 from app.storage import predicate
@@ -175,21 +177,32 @@ class Database:
         by_key: it finds few rows by a unique key, so that one plan fits all values. StaleClosure where
         memberships changed.
         """
-        run = self._keyed.fetch if by_key else self._searching.fetch
+        run = self._keyed.fetch if by_key else self._search
         text, values = entered(body), (*caller.parameters(action), *arguments)
         if caller.scope is not None:
             # One plan for all values is made for the statement as it stands: not for one narrowed.
-            run = self._searching.fetch
+            run = self._search
             text, values = narrowed(text, caller.scope, values)
         rows: list[asyncpg.Record] = await run(text, *values)
         if not rows[0]["fresh"]:
             raise StaleClosure
         return rows if rows[0]["there"] else []
 
+    async def _search(self, text: str, *values: Any) -> list[asyncpg.Record]:
+        async with _lent(self._searching, "searches") as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(text, *values)
+            return rows
+
+    def connections(self) -> Iterator[tuple[str, int, int]]:
+        """(name, open, free) of each pool."""
+        for name, pool in (("writes", self.pool), ("searches", self._searching)):
+            yield name, pool.get_size(), pool.get_idle_size()
+        yield "reads", *self._keyed.connections
+
     @asynccontextmanager
     async def write(self, caller: Caller) -> AsyncIterator[WriteConnection]:
         """One transaction as this caller: commits at the end of the block, rolls back on an error."""
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with _lent(self.pool, "writes") as connection, connection.transaction():
             fresh = await connection.fetchval(
                 f"SELECT {predicate.ENTER}", *caller.parameters(Action.READ)
             )
@@ -228,6 +241,16 @@ class TransactionReader:
                 "SELECT xmin = pg_current_xact_id()::xid FROM tl.directory_epoch"
             )
         )
+
+
+@asynccontextmanager
+async def _lent(pool: asyncpg.Pool, name: str) -> AsyncIterator[PoolConnectionProxy]:
+    """A connection of the pool; where none is free, the wait for one is measured."""
+    begun = None if pool.get_idle_size() else perf_counter()
+    async with pool.acquire() as connection:
+        if begun is not None:
+            metrics.POOL_WAIT.labels(name).observe(perf_counter() - begun)
+        yield connection
 
 
 async def _no_reset(_: asyncpg.Connection) -> None:

@@ -11,10 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import Any
+from time import perf_counter
+from typing import Any, Final
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
+
+from app import metrics
+
+_WAITED: Final = metrics.POOL_WAIT.labels("reads")
 
 
 class Lanes:
@@ -31,7 +36,7 @@ class Lanes:
 
     async def fetch(self, text: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run one statement; raises what the database raises."""
-        lane = self._free.pop() if self._free else await self._take()
+        lane = self._free.pop() if self._free else await self._wait()
         try:
             rows: list[asyncpg.Record] = await lane.fetch(text, *arguments)
         except asyncpg.PostgresError:
@@ -55,6 +60,17 @@ class Lanes:
             await self._pool.release(lane)
         self._free.clear()
         await self._pool.close()
+
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many are open, and how many of these are free."""
+        return self._taken, len(self._free)
+
+    async def _wait(self) -> PoolConnectionProxy:
+        begun = perf_counter()
+        lane = await self._take()
+        _WAITED.observe(perf_counter() - begun)
+        return lane
 
     async def _take(self) -> PoolConnectionProxy:
         while True:
