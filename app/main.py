@@ -54,6 +54,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
                 minimum=settings.pool_min,
                 maximum=settings.pool_max,
                 statement_timeout_ms=settings.statement_timeout_ms,
+                traced=settings.traces,
             )
             opened.push_async_callback(database.close)
             writer = AuditWriter(database_url)

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     """TCP port of Prometheus' `/metrics`; unset, nothing is measured."""
 
+    traces: bool = False
+    """Whether requests are traced for OpenTelemetry; needs the extra `otel`, and its `OTEL_…` variables."""
+
     base_url: str | None = None
     """Public FHIR base, for links and references; unset, it follows from host and port."""
 

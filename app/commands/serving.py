@@ -25,7 +25,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
-from app import logs, metrics
+from app import logs, metrics, tracing
 from app.commands.databases import Announce, Reached, database, quiet
 from app.commands.errors import CommandError
 from app.commands.measuring import measured
@@ -64,6 +64,10 @@ def run(
     prepare: run on the migrated database before anything is served. when_ready: told, in a thread,
     as soon as the service answers. CommandError where the port or the database cannot be had.
     """
+    if settings.traces and not tracing.installed():
+        raise CommandError(
+            "TL_TRACES is set, and OpenTelemetry is not installed: pip install 'throughline[otel]'."
+        )
     try:
         with (
             _ending_by_signal(),
@@ -173,7 +177,10 @@ def application(settings: Settings, database_url: str, parent: int) -> ASGIApp:
             os.kill(os.getpid(), signal.SIGTERM)
         logs.configure(settings.log_level)
     observe = None if settings.metrics_port is None else metrics.observe_request
-    return logs.RequestLog(create_app(settings, database_url), observe)
+    served: ASGIApp = create_app(settings, database_url)
+    if settings.traces:
+        served = tracing.Traced(served, tracing.start())
+    return logs.RequestLog(served, observe)
 
 
 def _await_ready(

@@ -23,6 +23,7 @@ from app.errors import FhirError, IssueCode, fhir_error
 from app.storage import predicate
 from app.storage.lanes import Lanes
 from app.storage.scope_sql import ReadScope, narrowed
+from app.storage.traced import TracedConnection
 
 LANES: Final = 12
 """Connections of a process that serve reads by key."""
@@ -123,11 +124,18 @@ class Database:
 
     @classmethod
     async def open(
-        cls, url: str, *, minimum: int, maximum: int, statement_timeout_ms: int
+        cls,
+        url: str,
+        *,
+        minimum: int,
+        maximum: int,
+        statement_timeout_ms: int,
+        traced: bool = False,
     ) -> Database:
         """Connect; no reset query between uses, because settings are local to a statement.
 
         minimum, maximum: connections of the pool; of searches as many at most, and `LANES` for reads by key.
+        traced: whether each statement is a span (`app.tracing`).
         """
 
         def pool(least: int, most: int, plans: str) -> asyncpg.Pool:
@@ -136,6 +144,7 @@ class Database:
                 min_size=least,
                 max_size=most,
                 reset=_no_reset,
+                connection_class=TracedConnection if traced else asyncpg.Connection,
                 server_settings={
                     "statement_timeout": str(statement_timeout_ms),
                     "search_path": "tl",
