@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check fuzz twins mutants fuzz-validation bench chaos sbom advisories lock clean
+.PHONY: help demo serve test check fuzz twins mutants fuzz-validation examples bench chaos sbom advisories lock clean
 
 PYTHON ?= python3
 UV ?= uv
@@ -39,6 +39,9 @@ mutants: $(STAMP) ## Delete each condition of the predicate and each policy; pri
 
 fuzz-validation: $(STAMP) ## Throw 20,000 broken texts, trees, expressions and profiles at the validator
 	TL_FUZZ_EXAMPLES=20000 $(BIN)/pytest -n 0 tests/fhir_mappings/test_fuzz.py
+
+examples: $(STAMP) ## Send all 5,306 official examples over HTTP (`make test` sends a part of the definitions among them)
+	TL_EXAMPLES=all $(BIN)/pytest -n 0 tests/interactions/test_all_official_examples.py
 
 bench: $(STAMP) ## Load a million resources once, measure, and write bench/RESULTS.md
 	$(BIN)/python -m bench

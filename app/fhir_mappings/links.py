@@ -156,6 +156,20 @@ def conditional_references(resource: Mapping[str, Any]) -> list[tuple[str, str]]
     ]
 
 
+def inner_addresses(resource: Mapping[str, Any]) -> frozenset[str]:
+    """The fullUrls of a stored Bundle's entries, inner Bundles' too: what its references may name.
+
+    Pinned: hl7.org/fhir/R4/bundle.html#references.
+    """
+    if resource.get("resourceType") != "Bundle":
+        return frozenset()
+    found: set[str] = set()
+    for entry in resource.get("entry", ()):
+        found.add(entry.get("fullUrl", ""))
+        found |= inner_addresses(entry.get("resource", {}))
+    return frozenset(found - {""})
+
+
 _Found = tuple[str, str, tuple[str, ...], bool]
 
 

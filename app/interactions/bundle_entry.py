@@ -113,6 +113,12 @@ def read_entry(raw: Json, where: str, base_url: str, patch: Callable[[Json, str]
     if (method == "DELETE") != (resource is None):
         raise _misplaced(where)
     change = None
+    if method != "PATCH" and resource is not None and resource.get("resourceType") != type_:
+        raise fhir_error(
+            IssueCode.STRUCTURE,
+            f"Send a {type_}: this address takes no other type.",
+            f"{where}.resource",
+        )
     if method == "PATCH" and resource is not None:
         change, resource = patch(resource, f"{where}.resource"), None
     if method == "PUT" and id_ is not None and (resource or {}).get("id") != id_:

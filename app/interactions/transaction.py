@@ -67,8 +67,12 @@ async def carry_out(
     entries: Sequence[Entry],
     rules: WriteRules,
     held: Scopes,
+    *,
+    judged: bool = False,
 ) -> dict[int, list[Written]]:
     """Write all entries inside an entered transaction; what became of each, by its place.
+
+    judged: the entries' resources have been validated, with the Bundle that holds them.
 
     An entry that reads has no result; a conditional delete may have several, or none. A conditional create
     that found its resource has status 200 and the version that stands. FhirError as for
@@ -78,7 +82,8 @@ async def carry_out(
     writing.require_writer(caller)
     work = _Work(connection, caller, rules, held, TransactionReader(connection))
     _refuse_same([e.full_url for e in entries if not e.reads], entries)
-    writing.check_valid([(e.resource, e.operation(None)) for e in entries if not _refers(e)])
+    if not judged:
+        writing.check_valid([(e.resource, e.operation(None)) for e in entries if not _refers(e)])
     await lock_criteria(
         connection, [(e.type, e.criteria) for e in entries if e.criteria is not None]
     )

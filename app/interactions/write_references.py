@@ -76,8 +76,16 @@ async def resolve(connection: WriteConnection, caller: Caller, plans: Sequence[P
 
 def _dangling(plans: Sequence[Plan], targets: Targets) -> Iterable[Issue]:
     for plan in plans:
+        inner: frozenset[str] | None = None
         for ref in plan.found:
-            if ref.kind == "urn" or (ref.kind == "local" and (ref.type, ref.id) not in targets):
+            if ref.kind == "urn":
+                # Within a stored Bundle, say a document, an entry is named by its fullUrl.
+                if inner is None:
+                    inner = links.inner_addresses(plan.resource or {})
+                dangles = ref.text not in inner
+            else:
+                dangles = ref.kind == "local" and (ref.type, ref.id) not in targets
+            if dangles:
                 yield Issue(
                     IssueCode.BUSINESS_RULE,
                     "The reference points at nothing known here; correct it, or create its target "

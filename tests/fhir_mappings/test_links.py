@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from app.fhir_mappings.links import LinkRef, literal_references, replace_references
+from app.fhir_mappings.links import (
+    LinkRef,
+    inner_addresses,
+    literal_references,
+    replace_references,
+)
 
 BASE = ("https://records.example/fhir",)
 
@@ -209,3 +214,15 @@ def test_an_answer_links_to_the_questionnaire_stored_here() -> None:
     assert (link.kind, link.type, link.id, link.climbs) == ("local", "Questionnaire", "q", True)
     resource["questionnaire"] = "https://elsewhere.example/Questionnaire/q"
     assert literal_references(resource) == []
+
+
+def test_the_addresses_inside_a_stored_bundle_are_those_of_its_entries_at_any_depth() -> None:
+    inner = {"resourceType": "Bundle", "entry": [{"fullUrl": "urn:uuid:b"}]}
+    bundle = {
+        "resourceType": "Bundle",
+        "entry": [{"fullUrl": "urn:uuid:a", "resource": inner}, {"search": {"mode": "match"}}],
+    }
+    assert inner_addresses(bundle) == {"urn:uuid:a", "urn:uuid:b"}
+    assert (
+        inner_addresses({"resourceType": "Patient", "entry": [{"fullUrl": "urn:uuid:a"}]}) == set()
+    )

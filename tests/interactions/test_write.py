@@ -247,3 +247,42 @@ async def test_an_update_that_changes_nothing_makes_no_version(world: World) -> 
     made = (await river.post("/Observation", observation(known))).json()
     again = await river.put(f"/Observation/{made['id']}", made)
     assert (again.status_code, again.headers["etag"]) == (200, 'W/"1"')
+
+
+def _document(subject: str) -> dict[str, object]:
+    """A document whose Composition names the other entry, a person, as `subject`."""
+    composition = {
+        "resourceType": "Composition",
+        "status": "final",
+        "type": {"text": "Summary"},
+        "subject": {"reference": subject},
+        "date": "2026-03-01",
+        "author": [{"display": "Sample"}],
+        "title": "Summary",
+    }
+    return {
+        "resourceType": "Bundle",
+        "type": "document",
+        "identifier": {
+            "system": "urn:ietf:rfc:3986",
+            "value": "urn:uuid:" + "0" * 8 + "-1111-4111-8111-" + "0" * 12,
+        },
+        "timestamp": "2026-03-01T10:00:00Z",
+        "entry": [
+            {"fullUrl": f"urn:uuid:00000000-2222-4222-8222-{n:012}", "resource": resource}
+            for n, resource in enumerate([composition, patient()])
+        ],
+    }
+
+
+async def test_a_stored_document_may_name_its_own_entries_and_nothing_unknown(world: World) -> None:
+    own, other = (f"urn:uuid:00000000-2222-4222-8222-{n:012}" for n in (1, 7))
+    made = await world[RIVER].post("/Bundle", _document(own))
+    assert made.status_code == 201
+    refused = await world[RIVER].post("/Bundle", _document(other))
+    assert refused.status_code == 422
+    expression = refused.json()["issue"][0]["expression"]
+    assert expression == ["Bundle.entry[0].resource.subject"]
+    # About nobody who is known here: it is its custodian's alone.
+    for agency in (HARBOR, LEGAL):
+        assert (await world[agency].get(f"/Bundle/{made.json()['id']}")).status_code == 404

@@ -83,9 +83,10 @@ async def world(database: Callable[[], Database], tmp_path: Path) -> AsyncIterat
 
 
 @asynccontextmanager
-async def open_world(made: Database, state: Path) -> AsyncIterator[World]:
-    """The service on a database, with the four agencies registered."""
-    settings = Settings(state_dir=state, max_body_bytes=200_000, max_bundle_entries=20)
+async def open_world(made: Database, state: Path, **more: Any) -> AsyncIterator[World]:
+    """The service on a database, with the four agencies registered. more: settings."""
+    bounds = {"max_body_bytes": 200_000, "max_bundle_entries": 20}
+    settings = Settings(state_dir=state, **bounds | more)
     application = create_app(settings, made.service_url)
     transport = httpx.ASGITransport(app=application)
     async with (
