@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__, metrics
 from app.interactions import definitions
@@ -18,6 +20,7 @@ from app.routers import (
     conditional,
     discovery,
     health,
+    hot_read,
     instance,
     longitudinal,
     oauth,
@@ -30,7 +33,6 @@ from app.routers import (
 from app.routers import type as type_router
 from app.routers.docs import Site
 from app.routers.docs import router as docs_router
-from app.routers.hot_read import HotRead
 from app.routers.protection import Protection
 from app.routers.service import Service
 from app.security.keysets import KeySets, open_http
@@ -40,6 +42,20 @@ from app.settings import Settings
 from app.storage.audit import AuditWriter
 from app.storage.clients import server_secret
 from app.storage.database import Database
+
+
+class _Application(FastAPI):
+    """The routes, and past them the plain read (`app.routers.hot_read`)."""
+
+    plain_read: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of any kind."""
+        if hot_read.is_plain(scope):
+            scope["app"] = self
+            await self.plain_read(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings, database_url: str) -> FastAPI:
@@ -80,7 +96,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
                 )
             yield
 
-    application = FastAPI(
+    application = _Application(
         title="Throughline",
         lifespan=lifespan,
         docs_url=None,
@@ -89,12 +105,10 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         # Who read what is the audit's to tell; asking at each request whether anybody listens costs 20 µs.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    # The first added is the innermost: whatever wraps the routes wraps the hot read too.
-    application.add_middleware(HotRead)
-    application.add_middleware(
-        Protection,
-        https=settings.fhir_base.startswith("https://"),
-        max_parameters=settings.max_parameters,
+    https = settings.fhir_base.startswith("https://")
+    application.add_middleware(Protection, https=https, max_parameters=settings.max_parameters)
+    application.plain_read = ServerErrorMiddleware(
+        Protection(hot_read.serve, https=https, max_parameters=settings.max_parameters)
     )
     if settings.cors_origins:
         application.add_middleware(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import http.client
 import os
 import signal
@@ -180,6 +181,10 @@ def application(settings: Settings, database_url: str, parent: int) -> ASGIApp:
     served: ASGIApp = create_app(settings, database_url)
     if settings.traces:
         served = tracing.Traced(served, tracing.start())
+    # What start-up made stays: without this the collector looking through it took a tenth of a read's time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     return logs.RequestLog(served, observe)
 
 

@@ -22,7 +22,10 @@ _CHARSET: Final = re.compile(r';\s*charset="?([^\s;"]+)', re.IGNORECASE)
 _JSON: Final = (MEDIA_TYPE, "application/json", "application/json+fhir")
 
 
-_ALWAYS: Final = {"content-type": f"{MEDIA_TYPE}; charset=utf-8", "cache-control": "no-store"}
+_ALWAYS: Final = (
+    (b"content-type", f"{MEDIA_TYPE}; charset=utf-8".encode()),
+    (b"cache-control", b"no-store"),
+)
 _DAYS: Final = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 _MONTHS: Final = [
     "Jan",
@@ -40,11 +43,23 @@ _MONTHS: Final = [
 ]
 
 
+class _FhirResponse(Response):
+    """Starlette's own making of headers takes as long as the rest of a read's answer."""
+
+    def __init__(self, body: bytes, status: int, headers: Iterable[tuple[str, str]]) -> None:
+        self.status_code, self.body, self.background = status, body, None
+        self.raw_headers = [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in headers]
+        names = {name for name, _ in self.raw_headers}
+        self.raw_headers += [each for each in _ALWAYS if each[0] not in names]
+        if status not in (204, 304):
+            self.raw_headers.append((b"content-length", str(len(body)).encode()))
+
+
 def fhir_response(
     body: bytes, *, status: int = 200, headers: Iterable[tuple[str, str]] = ()
 ) -> Response:
     """A FHIR JSON answer that no cache may keep."""
-    return Response(body, status_code=status, headers={**_ALWAYS, **dict(headers)})
+    return _FhirResponse(body, status, headers)
 
 
 def version_headers(version: int, last_updated: datetime) -> list[tuple[str, str]]:

@@ -1,9 +1,10 @@
 """The read of one resource, past FastAPI's routing: the same function that the route calls.
 
-Routing, dependencies and the exit stacks around them cost as much as the read itself, and nothing of a plain
+Routing, dependencies and the layers around them cost as much as the read itself, and nothing of a plain
 `GET /fhir/{type}/{id}` needs them. Whatever is not plain (another method, a query, a type or id that is
-none, content negotiation) goes on to the routes. The interaction is `app.routers.instance.read`, with its
-decisions and its audit row, and stands in the OpenAPI document by its route there.
+none, content negotiation, another page's script) goes on to the routes. The interaction is
+`app.routers.instance.read`, with its decisions and its audit row, and stands in the OpenAPI document by its
+route there.
 Pinned: hl7.org/fhir/R4/http.html#read.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.fhir_mappings import registry
 from app.ids import is_logical_id
@@ -25,22 +26,19 @@ _ROUTE: Final = next(
 )
 
 
-class HotRead:
-    """ASGI middleware, the innermost: plain reads end here."""
+async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI: answer a request that `is_plain` has found to be one."""
+    response = await instance.read(Request(scope, receive, send))
+    await response(scope, receive, send)
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a plain read; hand on everything else."""
-        if scope["type"] == "http" and (named := _plain_read(scope)) is not None:
-            type_, id_ = named
-            scope["path_params"] = {"type": type_, "id": id_}
-            scope["route"] = _ROUTE
-            response = await instance.read(Request(scope, receive, send))
-            await response(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+def is_plain(scope: Scope) -> bool:
+    """Whether the request is a plain read; if so, its route and path parameters are put into the scope."""
+    if scope["type"] != "http" or (named := _plain_read(scope)) is None:
+        return False
+    scope["path_params"] = {"type": named[0], "id": named[1]}
+    scope["route"] = _ROUTE
+    return True
 
 
 def _plain_read(scope: Scope) -> tuple[str, str] | None:
@@ -53,6 +51,6 @@ def _plain_read(scope: Scope) -> tuple[str, str] | None:
     if type_ == "AuditEvent":  # rendered from the audit (`app.routers.audit`)
         return None
     for name, value in scope["headers"]:
-        if name == b"accept" and value not in _PLAIN:
+        if (name == b"accept" and value not in _PLAIN) or name == b"origin":
             return None
     return type_, id_

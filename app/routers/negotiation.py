@@ -79,7 +79,7 @@ def negotiate(request: Request) -> Wanted:
 
     FhirError 406 where none of it is offered, 400 for a value that is none.
     """
-    form: list[tuple[str, str]] = getattr(request.state, "form", [])
+    form: list[tuple[str, str]] = request.scope.get("state", {}).get("form", [])
     accept = request.headers.get("accept", "*/*")
     if not request.scope["query_string"] and not form and accept in (FHIR_JSON, "*/*"):
         return _PLAIN

@@ -183,7 +183,7 @@ class Service:
                     await self.as_caller(
                         verified, lambda caller: self._tell_emergency(verified, caller, seen)
                     )
-            if hasattr(request.state, "form"):
+            if "form" in request.scope.get("state", ()):
                 wanted = negotiate(request)
         except FhirError as error:
             refused = error
@@ -208,7 +208,9 @@ class Service:
             type=registry.type_code(type_) if type_ and registry.is_resource_type(type_) else None,
             resource_id=id_[:64] if id_ else None,
             rids=seen.rids or None,
-            query=seen.query or request.url.query[:_LONGEST_QUERY] or None,
+            query=seen.query
+            or request.scope["query_string"].decode("latin-1")[:_LONGEST_QUERY]
+            or None,
             request_id=request_id(),
         )
         rows = [row, *seen.inner, *(_entry_row(row, each) for each in seen.entries)]
@@ -256,8 +258,7 @@ class Service:
 
 
 def _entry_row(row: AuditRow, entry: SeenEntry) -> AuditRow:
-    return replace(
-        row,
+    return row._replace(
         action=_ACTIONS[entry.letter],
         interaction=entry.interaction,
         type=registry.type_code(entry.type),

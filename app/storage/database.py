@@ -21,6 +21,7 @@ from app import metrics
 from app.consent.model import ANYONE, CUSTODIAN, EMERGENCY, Action
 from app.errors import FhirError, IssueCode, fhir_error
 from app.storage import predicate
+from app.storage.grouped_reads import GroupedReads, Key
 from app.storage.lanes import Lanes
 from app.storage.scope_sql import ReadScope, narrowed
 from app.storage.traced import TracedConnection
@@ -121,6 +122,7 @@ class Database:
         self.pool = pool
         self._searching = searching
         self._keyed = keyed
+        self._grouped: GroupedReads[tuple[str, Caller], asyncpg.Record] = GroupedReads(self._group)
 
     @classmethod
     async def open(
@@ -207,6 +209,23 @@ class Database:
         for name, pool in (("writes", self.pool), ("searches", self._searching)):
             yield name, pool.get_size(), pool.get_idle_size()
         yield "reads", *self._keyed.connections
+
+    async def fetch_grouped(self, caller: Caller, body: str, key: Key) -> asyncpg.Record | None:
+        """The row of one (type code, id), read together with what else this caller reads at the moment.
+
+        body: as for `fetch`, over types $7::smallint[] and ids $8::text[]; a row's `place` counts from 1.
+        StaleClosure where memberships changed.
+        """
+        group = (body, caller.parameters(), caller.scope)
+        return await self._grouped.read((body, caller), group, key)
+
+    async def _group(
+        self, asked: tuple[str, Caller], keys: Sequence[Key]
+    ) -> list[tuple[int, asyncpg.Record]]:
+        body, caller = asked
+        types, ids = [code for code, _ in keys], [id_ for _, id_ in keys]
+        rows = await self.fetch(caller, body, types, ids, by_key=True)
+        return [(row["place"] - 1, row) for row in rows]
 
     @asynccontextmanager
     async def write(self, caller: Caller) -> AsyncIterator[WriteConnection]:

@@ -36,6 +36,11 @@ _READ = (
     f"SELECT {_COLUMNS} FROM tl.resource x WHERE x.type = $7::smallint AND x.id = $8::text "
     f"AND {predicate.for_query('x')}"
 )
+_READ_GROUP = (
+    f"SELECT w.place, {_COLUMNS} "
+    "FROM unnest($7::smallint[], $8::text[]) WITH ORDINALITY AS w(type, id, place) "
+    f"JOIN tl.resource x ON x.type = w.type AND x.id = w.id WHERE {predicate.for_query('x')}"
+)
 _HISTORY = (
     f"SELECT {_COLUMNS} FROM tl.resource_history x JOIN tl.resource r ON r.rid = x.rid "
     f"WHERE r.type = $7::smallint AND r.id = $8::text AND {predicate.for_query('x', version=True)} "
@@ -46,6 +51,9 @@ _VREAD = f"{_READ} AND x.version = $9::integer UNION ALL {_HISTORY} AND x.versio
 
 async def read(database: Reader, caller: Caller, type_code: int, id_: str) -> Stored | None:
     """The present version, also a deleted one; None where missing or hidden alike."""
+    if isinstance(database, Database):
+        row = await database.fetch_grouped(caller, _READ_GROUP, (type_code, id_))
+        return None if row is None else _stored(row)
     rows = await database.fetch(caller, _READ, type_code, id_, by_key=True)
     return _stored(rows[0]) if rows else None
 
