@@ -1,4 +1,4 @@
-"""Reads go in groups: of one caller, whatever waited, each with its own answer (app/storage/grouped_reads.py)."""
+"""Reads go in groups: of one caller, whatever waited, each with its own answer."""
 
 from __future__ import annotations
 
