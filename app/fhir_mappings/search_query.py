@@ -72,6 +72,8 @@ _SORTED_ROWS: Final = {
 }
 _SHORTER_FORMS: Final = frozenset({"true", "text", "data"})
 _NEVER_IGNORED: Final = frozenset({"_contained", "_containedType", "_query"})
+_HINTS: Final = frozenset({"_totalMethod"})
+"""Parameters that other servers define, whose clients send them, and that narrow nothing."""
 _ONCE: Final = frozenset({"_count", "_format", "_pretty", "_sort", "_summary", "_total"})
 _NUMBER: Final = re.compile(r"[0-9]+")
 _COUNT_DIGITS: Final = 9
@@ -237,6 +239,8 @@ def _read(draft: _Draft, name: str, value: str) -> bool:
     code, _, modifier = name.partition(":")
     if name == "_type":
         return True
+    if name in _HINTS:
+        return False
     if code in _NEVER_IGNORED:
         if name == "_contained" and value == "false":
             return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.commands.program import Served, serving
+from tests.site.chromium import headless
 from tests.spine.conftest import world
 
 __all__ = ["world"]
@@ -22,8 +21,6 @@ __all__ = ["world"]
 PICTURES = Path(__file__).parents[2] / ".cache" / "screenshots"
 # axe-core 4.14.1 (MPL-2.0), unchanged.
 _AXE = Path(__file__).with_name("vendor") / "axe.min.js"
-_CHROMIUM = shutil.which("chromium")
-_DRIVER = shutil.which("chromedriver")
 
 
 @pytest.fixture(scope="package")
@@ -93,18 +90,5 @@ class Browser:
 
 @pytest.fixture(scope="package")
 def chromium(demo: Served) -> Iterator[Browser]:
-    if _CHROMIUM is None or _DRIVER is None:
-        pytest.skip("Debian's chromium and chromium-driver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = _CHROMIUM
-    # As root there is no sandbox, and in a container /dev/shm is small.
-    for each in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(each)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(_DRIVER))
-    driver.set_window_size(1280, 900)
-    driver.set_script_timeout(90)
-    try:
+    with headless() as driver:
         yield Browser(driver, demo.base.removesuffix("/fhir"))
-    finally:
-        driver.quit()
