@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.care.data_files import packaged
 from app.care.questionnaires.escalation import NEUTRAL
 from app.care.questionnaires.risk import risks
 from tests.care.conftest import (
@@ -70,6 +71,18 @@ def test_the_tiers_of_the_c_ssrs_screener(
 ) -> None:
     answers = {f"q{code}": code in yes for code in CSSRS_ITEMS}
     assert level(c_ssrs(), answers) == expected
+
+
+def test_the_finding_of_the_c_ssrs_screener_is_its_suicide_risk_level() -> None:
+    (found,) = risks(c_ssrs(), response({"q93250-9": True}))
+    assert (found.system, found.code) == ("http://loinc.org", "93374-7")
+    assert found.answer == ("http://loinc.org", "LA9193-9")
+
+
+def test_every_rule_says_where_it_comes_from() -> None:
+    for rule in packaged("risk-rules.json")["rules"]:
+        assert rule["because"]
+        assert rule["sources"]
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,7 @@ async def test_outcomes_tell_baseline_against_six_months(world: World) -> None:
             "instrument": "phq-9",
             "change": -5,
             "direction": "better",
+            "reliable": False,
             "meaningful": True,
         },
         "gad-7": {"domain": "symptoms", "instrument": "gad-7"},

@@ -185,9 +185,113 @@ def test_the_official_phq_9_example_scores() -> None:
     assert (found.value, found.answered, found.prorated) == (18, 8, True)
 
 
-def test_every_instrument_says_why_and_has_what_it_needs() -> None:
+@pytest.mark.parametrize(
+    ("answered", "expected"),
+    [
+        # By the rule that one or two missing answers stand at the mean of the others.
+        ((2, 2, 2, 2, 2, 2, 2, 2), 18),  # 16 and a ninth of 2
+        ((1, 0, 0, 0, 0, 0, 0, 0), 1),  # 1 and 0.125
+        ((3, 3, 3, 3, 0, 0, 0, 0), 14),  # 12 and 1.5: 13.5, a half goes up
+        ((0, 0, 0, 0, 0, 0, 1), 1),  # 1 and 2 * 0.143: 1.29
+        ((3, 3, 3, 3, 3, 3, 3), 27),  # 21 and 2 * 3
+        ((2, 1, 2, 1, 2, 1, 2), 14),  # 11 and 2 * 1.571: 14.14
+    ],
+)
+def test_phq_9_with_answers_missing_by_hand(answered: tuple[int, ...], expected: int) -> None:
+    found = score(phq9(), phq9_answers(*answered))
+    assert (found.value, found.answered, found.prorated) == (expected, len(answered), True)
+
+
+@pytest.mark.parametrize("missing", range(1, 10))
+def test_a_missing_answer_is_the_same_wherever_it_is(missing: int) -> None:
+    answers = phq9_answers(*[2] * 9)
+    del answers[f"item-{missing}"]
+    assert score(phq9(), answers).value == 18
+
+
+@pytest.mark.parametrize(
+    ("code", "count", "given", "expected", "cutoff"),
+    [
+        ("69737-5", 7, (0, 1, 2, 3, 2, 1, 0), 9, 5),
+        ("69737-5", 7, (1, 1, 1, 1, 1, 0, 0), 5, 5),
+        ("69737-5", 7, (1, 1, 1, 1, 0, 0, 0), 4, None),
+        ("69737-5", 7, (3, 3, 3, 1, 0, 0, 0), 10, 10),
+        ("69737-5", 7, (3, 3, 3, 3, 3, 0, 0), 15, 15),
+        ("69737-5", 7, (3, 3, 3, 3, 3, 3), None, None),  # one missing: no rule is published
+        ("101697-1", 20, (1,) * 20, 20, None),
+        ("101697-1", 20, (2,) * 15 + (0,) * 5, 30, None),
+        ("101697-1", 20, (2,) * 15 + (1,) + (0,) * 4, 31, 31),
+        ("101697-1", 20, (2,) * 16 + (1,) + (0,) * 3, 33, 33),
+        ("101697-1", 20, (4,) * 19, None, None),
+        ("72109-2", 3, (1, 0, 1), 2, None),
+        ("72109-2", 3, (1, 1, 1), 3, 3),
+        ("72109-2", 3, (2, 1, 1), 4, 4),
+        ("72109-2", 3, (4, 4), None, None),
+    ],
+)
+def test_sums_and_cuts_by_hand(
+    code: str, count: int, given: tuple[int, ...], expected: int | None, cutoff: int | None
+) -> None:
+    answers = {f"{n}": f"a{weight}" for n, weight in enumerate(given, start=1)}
+    found = score(numbered(code, count, 4), answers)
+    assert (found.value, found.cutoff) == (expected, cutoff)
+    assert not found.prorated
+
+
+@pytest.mark.parametrize(
+    ("yes", "expected", "cutoff"),
+    [
+        ((), 1, 1),  # a no to the third question alone
+        ((3,), 0, None),
+        ((1, 3), 1, 1),
+        ((1, 2), 3, 3),
+        ((1, 2, 4, 5, 6), 6, 6),
+        ((1, 2, 4, 5, 6, 7, 8, 9), 9, 9),
+        ((1, 2, 3, 4, 5, 6, 7, 8, 9, 10), 9, 9),
+    ],
+)
+def test_dast_10_by_hand(yes: tuple[int, ...], expected: int, cutoff: int | None) -> None:
+    found = score(booleans("82666-9", 10), {f"{n}": n in yes for n in range(1, 11)})
+    assert (found.value, found.cutoff) == (expected, cutoff)
+
+
+@pytest.mark.parametrize(
+    ("pain", "others", "expected"),
+    [
+        # Pain 0, 1-3, 4-6, 7-9, 10 counts 5, 4, 3, 2, 1; with three others of 3 the raw sum is 14 to 10.
+        (0, 3, "44.9"),
+        (1, 3, "42.3"),
+        (3, 3, "42.3"),
+        (4, 3, "39.8"),
+        (6, 3, "39.8"),
+        (7, 3, "37.4"),
+        (9, 3, "37.4"),
+        (10, 3, "34.9"),
+        (10, 1, "16.2"),
+    ],
+)
+def test_promis_physical_health_by_hand(pain: int, others: int, expected: str) -> None:
+    options = numbered("", 1, 5)["item"][0]["answerOption"]
+    names = ("global03", "global06", "global08")
+    asked = questionnaire(
+        "85524-7",
+        [
+            {"linkId": "global07", "type": "integer"},
+            *({"linkId": n, "type": "choice", "answerOption": options} for n in names),
+        ],
+    )
+    answers: dict[str, Any] = dict.fromkeys(names, f"a{others}") | {"global07": pain}
+    found = {each.code: each.value for each in scores(asked, response(answers))}
+    assert found["71971-6"] == Decimal(expected)
+    assert found["71969-0"] is None
+
+
+def test_every_instrument_says_why_and_where_from_and_has_what_it_needs() -> None:
     for each in INSTRUMENTS:
         assert each["because"]
+        assert each["sources"]
+        if any(code.startswith("http://loinc.org") for code in each.get("codes", ())):
+            assert any("doi:10." in source for source in each["sources"]), each["name"]
         assert each["codes"] if "codes" in each else each["urls"]
         low, high = each["range"]
         assert low < high

@@ -49,7 +49,7 @@ def escalation(
         "code": _concept(risk.system, risk.code),
         "effectiveDateTime": when,
         "performer": [who],
-        "valueCodeableConcept": _concept(_PROBABILITY, risk.level),
+        "valueCodeableConcept": _level(risk),
         "derivedFrom": [{"reference": response}],
     }
     assessment: Json = common | {
@@ -102,6 +102,14 @@ def escalation(
         (urls["task"], task),
         (f"urn:uuid:{uuid.uuid4()}", told),
     ]
+
+
+def _level(risk: Risk) -> Json:
+    general = _concept(_PROBABILITY, risk.level)
+    if risk.answer is None:
+        return general
+    system, code = risk.answer
+    return {"coding": [{"system": system, "code": code}, *general["coding"]]}
 
 
 def _concept(system: str, code: str) -> Json:

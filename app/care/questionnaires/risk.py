@@ -22,7 +22,11 @@ _LEVELS: Final = ("none", "low", "moderate", "high")
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """What a rule found. level: low, moderate or high. escalate: whether somebody must act at once."""
+    """What a rule found. level: low, moderate or high. escalate: whether somebody must act at once.
+
+    system, code: of the finding. answer: the level as (system, code) of the instrument's own answer list,
+    None where it has none.
+    """
 
     rule: str
     level: str
@@ -30,6 +34,7 @@ class Risk:
     system: str
     code: str
     escalate: bool
+    answer: tuple[str, str] | None = None
 
 
 def risks(questionnaire: Json, response: Json) -> list[Risk]:
@@ -45,6 +50,7 @@ def risks(questionnaire: Json, response: Json) -> list[Risk]:
             tier = _tier(rule, questionnaire, response)
             if tier is not None:
                 coding = rule["observation"]
+                answer = rule.get("values", {}).get(tier["level"])
                 found.append(
                     Risk(
                         rule["name"],
@@ -53,9 +59,15 @@ def risks(questionnaire: Json, response: Json) -> list[Risk]:
                         coding["system"],
                         coding["code"],
                         tier["escalate"],
+                        None if answer is None else _pair(answer),
                     )
                 )
     return found
+
+
+def _pair(text: str) -> tuple[str, str]:
+    system, _, code = text.partition("|")
+    return system, code
 
 
 def graver(risk: Risk, before: Sequence[Risk]) -> bool:
