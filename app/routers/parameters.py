@@ -8,7 +8,8 @@ from typing import Any
 from starlette.requests import Request
 
 from app.errors import IssueCode, fhir_error
-from app.routers.answer import read_resource
+from app.fhir_mappings import json_text
+from app.routers.answer import read_body
 
 
 def flag(request: Request, name: str) -> bool:
@@ -29,9 +30,38 @@ async def subject_of(request: Request, limit: int, max_depth: int) -> str:
 
     limit, max_depth: the largest body, in bytes, and its deepest nesting.
     """
-    subject = request.query_params.get("subject")
-    if request.method == "POST" and subject is None:
-        subject = parameter(await read_resource(request, limit, max_depth), "subject")
+    return subject_in(request, await body_of(request, limit, max_depth))
+
+
+async def body_of(request: Request, limit: int, max_depth: int) -> json_text.JsonObject:
+    """The Parameters of a POST, not validated; {} for a GET and for a POST without a body."""
+    if request.method != "POST":
+        return {}
+    content = await read_body(request, limit)
+    return json_text.parse(content, max_depth=max_depth) if content else {}
+
+
+def contexts_in(body: Mapping[str, Any]) -> dict[str, str]:
+    """SDC's `context` parameters: name to "Type/id" of its content."""
+    found = {}
+    for each in body.get("parameter", ()):
+        if each.get("name") == "context":
+            parts = {part.get("name"): part for part in each.get("part", ())}
+            name = parts.get("name", {}).get("valueString")
+            content = parts.get("content", {}).get("valueReference", {}).get("reference")
+            if not isinstance(name, str) or not isinstance(content, str):
+                raise fhir_error(
+                    IssueCode.INVALID,
+                    "A context has a name and a reference as its content.",
+                    "context",
+                )
+            found[name] = content
+    return found
+
+
+def subject_in(request: Request, body: Mapping[str, Any]) -> str:
+    """The `subject` of the URL or of the body; FhirError `required` without."""
+    subject = request.query_params.get("subject") or parameter(body, "subject")
     if not subject:
         raise fhir_error(IssueCode.REQUIRED, "Name the subject: a Patient.", "subject")
     return subject

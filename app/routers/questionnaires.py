@@ -10,7 +10,7 @@ from app.care.questionnaires import operations
 from app.care.questionnaires.translation import languages
 from app.fhir_mappings import json_text
 from app.routers.answer import fhir_response, read_body
-from app.routers.parameters import storing, subject_of
+from app.routers.parameters import body_of, contexts_in, storing, subject_in
 from app.routers.service import Seen, service_of
 from app.storage.database import Caller
 
@@ -44,14 +44,14 @@ async def extract(request: Request) -> Response:
 async def populate(request: Request) -> Response:
     """A response in progress for `subject`, with what is known and may be seen; nothing is stored.
 
-    Accept-Language chooses the language of the questions where the Questionnaire has it.
+    `context` (name, content) of a POST names further launch contexts. Accept-Language chooses the language of
+    the questions where the Questionnaire has it.
     """
     service, id_ = service_of(request), request.path_params["id"]
 
     async def work(caller: Caller, seen: Seen) -> Response:
-        subject = await subject_of(
-            request, service.settings.max_body_bytes, service.settings.max_depth
-        )
+        body = await body_of(request, service.settings.max_body_bytes, service.settings.max_depth)
+        subject = subject_in(request, body)
         service.require(request, "Patient", "r")
         made = await operations.populate_questionnaire(
             service.database,
@@ -60,6 +60,7 @@ async def populate(request: Request) -> Response:
             subject,
             languages(request.headers.get("accept-language")),
             lambda type_: service.may(request, type_, "r"),
+            contexts_in(body),
         )
         seen.rids.extend(made.rids)
         language = made.resource.get("language")

@@ -60,6 +60,7 @@ async def test_every_command_of_the_page_does_what_the_page_says(
     _, patient, populated, wrong, right, refused, sent, answers, moved, closed, seen, gone = told
     assert re.fullmatch(r"Patient/[0-9a-f-]{36}\s*", patient)
     assert '"language":"es"' in populated
+    assert '"answer":[{"valueString":"Sky"}]' in populated
     assert json.loads(wrong)["issue"][0]["expression"] == [
         "QuestionnaireResponse.item[0].answer[0].value"
     ]

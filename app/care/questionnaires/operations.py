@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
-from app.care.questionnaires import extract, outcomes, populate
+from app.care.questionnaires import expressions, extract, outcomes, populate
 from app.care.questionnaires.finding import questionnaire_of
 from app.errors import IssueCode, fhir_error, not_found
 from app.fhir_mappings import json_text, registry
@@ -22,6 +23,11 @@ Json = dict[str, Any]
 
 MOST_SCORES: Final = 1000
 """The newest scores that `$outcomes` looks at."""
+
+MOST_FOUND: Final = 100
+"""The resources that one query of a population brings."""
+
+_NO_CONTEXTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -144,15 +150,19 @@ async def populate_questionnaire(
     subject: str,
     wanted: Sequence[str],
     may_read: Callable[[str], bool],
+    contexts: Mapping[str, str] = _NO_CONTEXTS,
 ) -> Made:
-    """A response in progress for a subject ("Patient/id"); 404 where either is missing or hidden."""
+    """A response in progress for a subject ("Patient/id"); 404 where either is missing or hidden.
+
+    contexts: further launch contexts, name to "Type/id"; 422 for one that is missing or hidden.
+    """
     rid, questionnaire = await _read(database, caller, "Questionnaire", id_)
     type_, _, patient = subject.partition("/")
     if type_ != "Patient" or not patient:
         raise fhir_error(
             IssueCode.INVALID, "Name the subject as a reference to a Patient.", "subject"
         )
-    subject_rid, _ = await _read(database, caller, "Patient", patient)
+    subject_rid, person = await _read(database, caller, "Patient", patient)
     now = datetime.now(UTC)
     known: dict[str, Json] = {}
     rids = [rid, subject_rid]
@@ -170,8 +180,38 @@ async def populate_questionnaire(
             rids.append(found.rid)
     url, version = questionnaire.get("url"), questionnaire.get("version")
     canonical = f"{url}|{version}" if url and version else url or f"Questionnaire/{id_}"
-    made = populate.populated(questionnaire, str(canonical), subject, known, wanted, now)
+    given: dict[str, Json] = {}
+    for name, place in contexts.items():
+        rid, given[name] = await _context(database, caller, place, may_read)
+        rids.append(rid)
+    given["patient"] = person
+
+    async def searched(type_: str, parameters: Sequence[tuple[str, str]]) -> list[Json]:
+        if not may_read(type_):
+            return []
+        found = await search(database, caller, type_, parameters, MOST_FOUND)
+        rids.extend(each.rid for each in found)
+        return [_parsed(each.content) for each in found]
+
+    names = expressions.launched(questionnaire, given)
+    begin = populate.Known(known, names, expressions.Evaluator(searched, now))
+    made = await populate.populated(questionnaire, str(canonical), subject, begin, wanted, now)
     return Made(made, rids)
+
+
+async def _context(
+    database: Database, caller: Caller, place: str, may_read: Callable[[str], bool]
+) -> tuple[int, Json]:
+    type_, _, id_ = place.partition("/")
+    if registry.is_resource_type(type_) and id_ and may_read(type_):
+        found = await resources.read_many(database, caller, [(registry.type_code(type_), id_)])
+        if found:
+            return found[0].rid, _parsed(found[0].content)
+    raise fhir_error(
+        IssueCode.BUSINESS_RULE,
+        "The reference points at nothing known here; correct it, or create its target first.",
+        "context.content",
+    )
 
 
 async def patient_outcomes(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 from app.fhir_mappings.fhirpath import comparison, functions
@@ -48,6 +48,7 @@ from app.fhir_mappings.fhirpath.syntax import (
     TypeOperation,
     Variable,
     parse_fhirpath,
+    variables_of,
 )
 
 _COMPLEX: Final = (dict, list)
@@ -56,6 +57,7 @@ _CONSTANTS: Final = {
     "%sct": "http://snomed.info/sct",
     "%loinc": "http://loinc.org",
 }
+_KNOWN: Final = frozenset({*_CONSTANTS, "$this", "%resource", "%rootResource", "%context"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +80,16 @@ class Expression:
             return None
 
 
-@cache
-def compile_fhirpath(text: str) -> Expression:
-    """Compile an expression; FhirPathError where it is not understood as a whole."""
+@lru_cache(maxsize=8192)
+def compile_fhirpath(text: str, names: frozenset[str] = frozenset()) -> Expression:
+    """Compile an expression; FhirPathError where it is not understood as a whole.
+
+    names: the variables, without `%`, that its environment will have besides those of R4.
+    """
     tree = parse_fhirpath(text)
+    for variable in variables_of(tree):
+        if variable not in _KNOWN and variable.lstrip("%").strip("`") not in names:
+            raise FhirPathError(f"the variable {variable} is not known")
     return Expression(text, _compile(tree), never_false(tree))
 
 
@@ -135,7 +143,8 @@ def _variable(name: str) -> Evaluate:
             return lambda _focus, e: [e.root]
         case "%context":
             return lambda _focus, e: [e.context]
-    raise FhirPathError(f"the variable {name} is not known")
+    own = name.lstrip("%").strip("`")
+    return lambda _focus, e: e.variables[own]
 
 
 def _member(of: Node | None, name: str) -> Evaluate:
@@ -305,7 +314,6 @@ def _with_this(evaluate: Evaluate) -> Evaluate:
     """The expression with its focus, one item, as `$this`."""
 
     def within(focus: Collection, e: Environment) -> Collection:
-        inner = Environment(e.resource, e.root, e.context, e.member_of, focus[0])
-        return evaluate(focus, inner)
+        return evaluate(focus, e.within(focus[0]))
 
     return within

@@ -156,6 +156,24 @@ def _cased(change: Callable[[str], str]) -> Function:
     return function
 
 
+def _join(focus: Collection, _e: Environment, arguments: Arguments) -> Collection:
+    between = text(arguments[0]) or ""
+    parts = [part for each in focus if (part := text(_to_string([each], _e, ()))) is not None]
+    return string(between.join(parts)) if parts else []
+
+
+def _today(_focus: Collection, e: Environment, _arguments: Arguments) -> Collection:
+    if e.now is None:
+        raise Undecided
+    return [Item(e.now.date().isoformat(), "System.Date")]
+
+
+def _now(_focus: Collection, e: Environment, _arguments: Arguments) -> Collection:
+    if e.now is None:
+        raise Undecided
+    return [Item(e.now.isoformat(timespec="milliseconds"), "System.DateTime")]
+
+
 def _to_string(focus: Collection, _e: Environment, _arguments: Arguments) -> Collection:
     value = focus[0].value if len(focus) == 1 else None
     if type(value) is bool:
@@ -277,6 +295,9 @@ FUNCTIONS: Final[dict[str, tuple[int, Function]]] = {
     "length": (0, _length),
     "lower": (0, _cased(str.lower)),
     "upper": (0, _cased(str.upper)),
+    "join": (1, _join),
+    "today": (0, _today),
+    "now": (0, _now),
     "toString": (0, _to_string),
     "toInteger": (0, _to_integer),
     "toDecimal": (0, _to_decimal),

@@ -139,6 +139,15 @@ def parse_fhirpath(text: str) -> Node:
     return tree
 
 
+def variables_of(tree: Node) -> list[str]:
+    """The variables that a tree names, sigils included."""
+    found, level = [], [tree]
+    while level:
+        found += [node.name for node in level if isinstance(node, Variable)]
+        level = [below for node in level for below in _below(node)]
+    return found
+
+
 def _below(node: Node) -> list[Node]:
     match node:
         case Member(of, _):
