@@ -34,11 +34,14 @@ async def subject_of(request: Request, limit: int, max_depth: int) -> str:
 
 
 async def body_of(request: Request, limit: int, max_depth: int) -> json_text.JsonObject:
-    """The Parameters of a POST, not validated; {} for a GET and for a POST without a body."""
+    """The Parameters of a POST, not validated; {} for a GET and for a POST that says nothing."""
     if request.method != "POST":
         return {}
     content = await read_body(request, limit)
-    return json_text.parse(content, max_depth=max_depth) if content else {}
+    # What a client sends that has all its parameters in the URL.
+    if content.strip() in (b"", b"{}"):
+        return {}
+    return json_text.parse(content, max_depth=max_depth)
 
 
 def contexts_in(body: Mapping[str, Any]) -> dict[str, str]:
