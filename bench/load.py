@@ -259,7 +259,7 @@ def _grants(plan: Plan, known: dict[int, list[tuple[int, Json]]]) -> Iterator[di
 async def _put_grants(connection: asyncpg.Connection, grants: Iterator[dict[str, Any]]) -> int:
     total, batch = 0, []
     insert = (
-        "INSERT INTO tl.consent_grant SELECT * "
+        f"INSERT INTO tl.consent_grant ({writes.GRANT_COLUMNS}) SELECT {writes.GRANT_COLUMNS} "
         "FROM jsonb_populate_recordset(NULL::tl.consent_grant, $1::jsonb)"
     )
     for each in grants:

@@ -95,7 +95,8 @@ def routine_text(service_role: str) -> str:
     functions = "\n".join(f.read_text() for f in reversed(files))
     correct = predicate.CallerSql(**{**vars_of(predicate.SETTINGS), "action": "2"})
     functions = functions.replace("{correctable}", predicate.visible("x", correct))
-    functions = functions.replace("{co_granted}", predicate.co_granted())
+    for name, body in predicate.bodies().items():
+        functions = functions.replace("{" + name + "}", body)
     reading = predicate.CallerSql(**{**vars_of(predicate.SETTINGS), "action": "1"})
     functions = functions.replace("{readable}", predicate.visible("x", reading))
     for name, value in {

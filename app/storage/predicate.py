@@ -29,36 +29,40 @@ class CallerSql:
     action: str
 
 
-def _setting(name: str, sql_type: str) -> str:
+_PURPOSES: Final = (1 << 60) - 1
+"""The bits of purposes in `tl.need` and `tl.consent_grant.withheld`; above them stand those of actions."""
+
+_READ: Final = {
+    "closure": ("closure", "{}::bigint[]"),
+    "deny_closure": ("deny_closure", "{}::bigint[]"),
+    "purpose": ("need", f"({{}}::bigint & {_PURPOSES})"),
+    "organization": ("organization", "{}::bigint"),
+    "action": ("need", "({}::bigint >> 60 & 3)::integer"),
+    "need": ("need", "{}::bigint"),
+}
+"""What is known of the caller: the setting of `tl.enter` that carries it, and how it is read from that."""
+
+
+def _here(name: str) -> str:
     # After a transaction a custom setting reads as '' and not as NULL: both must mean nobody.
-    # The sub-select makes it an InitPlan: read once a statement, not once a row.
-    # The outer cast keeps `= ANY (…)` from reading the sub-select as a set of rows.
-    return f"((SELECT NULLIF(current_setting('tl.{name}', true), '')::{sql_type})::{sql_type})"
+    setting, form = _READ[name]
+    return form.format(f"NULLIF(current_setting('tl.{setting}', true), '')")
+
+
+def _once(name: str, sql_type: str) -> str:
+    # The sub-select makes it an InitPlan: read once a statement, not once a row; but making one costs each
+    # statement a microsecond, read or not. The outer cast keeps `= ANY (…)` from reading it as a set of rows.
+    return f"((SELECT {_here(name)})::{sql_type})"
 
 
 SETTINGS: Final = CallerSql(
-    closure=_setting("closure", "bigint[]"),
-    deny_closure=_setting("deny_closure", "bigint[]"),
-    purpose=_setting("purpose", "bigint"),
-    organization=_setting("organization", "bigint"),
-    action=_setting("action", "integer"),
+    closure=_once("closure", "bigint[]"),
+    deny_closure=_here("deny_closure"),
+    purpose=_once("purpose", "bigint"),
+    organization=_once("organization", "bigint"),
+    action=_once("action", "integer"),
 )
 """The caller as `tl.enter` set it for this statement or transaction."""
-
-
-def _here(name: str, sql_type: str) -> str:
-    return f"NULLIF(current_setting('tl.{name}', true), '')::{sql_type}"
-
-
-_HERE: Final = CallerSql(
-    closure=_here("closure", "bigint[]"),
-    deny_closure=_here("deny_closure", "bigint[]"),
-    purpose=_here("purpose", "bigint"),
-    organization=_here("organization", "bigint"),
-    action=_here("action", "integer"),
-)
-"""The settings without sub-selects, for what few rows ask: an InitPlan costs each statement 1 µs to
-set up, whether it is ever read or not."""
 
 QUERY_PARAMETERS: Final = 6
 """How many statement parameters `PARAMETERS` takes; a statement's own begin at $7."""
@@ -80,53 +84,79 @@ ENTRY: Final = """(SELECT
   (SELECT e.epoch = $6::bigint AND statement_timestamp() < e.next_change FROM tl.directory_epoch e)
   AND set_config('tl.closure', $1::bigint[]::text, true) IS NOT NULL
   AND set_config('tl.deny_closure', $2::bigint[]::text, true) IS NOT NULL
-  AND set_config('tl.purpose', $3::bigint::text, true) IS NOT NULL
-  AND set_config('tl.organization', coalesce($4::bigint::text, ''), true) IS NOT NULL
-  AND set_config('tl.action', $5::integer::text, true) IS NOT NULL AS fresh
+  AND set_config('tl.need', tl.need($3::bigint, $5::integer)::text, true) IS NOT NULL
+  AND set_config('tl.organization', coalesce($4::bigint::text, ''), true) IS NOT NULL AS fresh
 OFFSET 0)"""
 """What `tl.enter` does, as a sub-select: a statement of one row is a tenth quicker with it. It sets nothing
 for a caller whose closure is stale."""
-
-
-def _rarely(caller: CallerSql) -> CallerSql:
-    """The same caller, for conditions that few rows come to."""
-    return CallerSql(
-        **{
-            name: getattr(_HERE, name) if text == getattr(SETTINGS, name) else text
-            for name in CallerSql.__dataclass_fields__
-            if (text := getattr(caller, name))
-        }
-    )
 
 
 def _own(row: str, *, version: bool) -> str:
     return f"{row}.codes, {row}.refs, {row}.authors" if version else "NULL, NULL, NULL"
 
 
-def _granted(row: str, patient: str, caller: CallerSql, own: str) -> str:
-    rare = _rarely(caller)
+def _granted(row: str, patient: str, caller: CallerSql, asked: str, own: str) -> str:
     return f"""(
   SELECT true FROM tl.consent_grant g
   WHERE g.patient = {patient}
     AND g.grantee = ANY ({caller.closure})
-    AND g.actions & {caller.action} <> 0
-    AND g.purposes & {caller.purpose} <> 0
+    AND {asked}
     AND g.valid_from <= statement_timestamp()
     AND g.valid_to > statement_timestamp()
     AND g.forbidden & {row}.labels = 0
-    AND (g.any_of = 0 OR g.any_of & {row}.labels <> 0)
-    AND (g.custodian IS NULL OR g.custodian = {row}.custodian
-         OR (g.custodian = -2 AND {row}.custodian = {caller.organization}))
     AND (g.excluded IS NULL OR NOT g.excluded && {caller.deny_closure})
-    AND (g.types IS NULL OR {row}.type = ANY (g.types))
-    AND (g.not_types IS NULL OR {row}.type <> ALL (g.not_types))
-    AND (g.data_from IS NULL
-         OR ({row}.clinical_from >= g.data_from AND {row}.clinical_to <= g.data_to))
-    AND (g.residual IS NULL
-         OR tl.residual(g.residual, {row}.rid, {row}.type, {row}.labels, {row}.custodian,
-                        {row}.clinical_from, {row}.clinical_to, {rare.closure},
-                        {rare.deny_closure}, {rare.purpose}, {rare.action}, {own}))
+    AND CASE WHEN g.plain THEN g.custodian IS NULL OR {row}.custodian = {caller.organization}
+        ELSE tl.special(g, {_facts(row)}, {_asking(caller)}, {own}) END
   LIMIT 1)"""
+
+
+_SPECIAL: Final = """(g.any_of = 0 OR g.any_of & special.labels <> 0)
+    AND (g.custodian IS NULL OR g.custodian = special.custodian
+         OR (g.custodian = -2 AND special.custodian = special.organization))
+    AND (g.types IS NULL OR special.type = ANY (g.types))
+    AND (g.not_types IS NULL OR special.type <> ALL (g.not_types))
+    AND (g.data_from IS NULL
+         OR (special.clinical_from >= g.data_from AND special.clinical_to <= g.data_to))
+    AND (g.residual IS NULL
+         OR tl.residual(g.residual, special.rid, special.type, special.labels, special.custodian,
+                        special.clinical_from, special.clinical_to, special.closure,
+                        special.deny_closure, special.purpose, special.action,
+                        special.codes, special.refs, special.authors))"""
+"""The body of `tl.special`: what a grant that is not plain asks besides. A plain one asks for no further
+label, type or time, has no residual, and holds for all custodians or for the caller's own rows
+(`tl.consent_grant.plain`); it is what most rows come to, and each condition in line costs every statement
+its making, met or not."""
+
+
+def _facts(row: str) -> str:
+    columns = ("rid", "type", "labels", "custodian", "clinical_from", "clinical_to")
+    return ", ".join(f"{row}.{name}" for name in columns)
+
+
+def _asked(caller: CallerSql) -> str:
+    """The grant is for what the caller does, and for why."""
+    return f"g.actions & {caller.action} <> 0 AND g.purposes & {caller.purpose} <> 0"
+
+
+def _asking(caller: CallerSql) -> str:
+    """The caller, for a function: it reads the settings itself where it is given nulls."""
+    return ", ".join(
+        "NULL" if text == getattr(SETTINGS, name) else text
+        for name in ("closure", "deny_closure", "purpose", "organization", "action")
+        if (text := getattr(caller, name))
+    )
+
+
+def bodies() -> dict[str, str]:
+    """What is put into the functions of sql/routines.sql: special, co_granted, here."""
+    return {"special": _SPECIAL, "co_granted": _co_granted(), "here": _here_inputs()}
+
+
+def _here_inputs() -> str:
+    return "\n  ".join(
+        f"{name} := coalesce({name}, {_here(name)});"
+        for name in ("closure", "deny_closure", "purpose", "organization", "action")
+    )
 
 
 def visible(row: str, caller: CallerSql, *, version: bool = False) -> str:
@@ -136,25 +166,28 @@ def visible(row: str, caller: CallerSql, *, version: bool = False) -> str:
     """
     # An open directory entry is read by everybody and corrected by its custodian alone (an organization
     # by itself too): who could correct a role or a group could make himself a member of it.
-    own, rare = _own(row, version=version), _rarely(caller)
-    return f"""(CASE WHEN {row}.patient IS NULL
-  THEN ({row}.open AND {caller.action} = 1)
-    OR {caller.organization} IN ({row}.custodian, {row}.rid)
-  ELSE {_granted(row, f"{row}.patient", caller, own)}
+    own = _own(row, version=version)
+    open_ = f"({row}.open AND {caller.action} = 1) OR {caller.organization} IN ({row}.custodian, {row}.rid)"
+    return _visible(row, caller, open_, _asked(caller), own)
+
+
+def _visible(row: str, caller: CallerSql, open_: str, asked: str, own: str) -> str:
+    return f"""(CASE WHEN {row}.patient IS NULL THEN {open_}
+  ELSE {_granted(row, f"{row}.patient", caller, asked, own)}
    AND ({row}.co_subjects IS NULL OR tl.co_granted(
-     {row}.co_subjects, {row}.rid, {row}.type, {row}.labels, {row}.custodian,
-     {row}.clinical_from, {row}.clinical_to, {rare.closure}, {rare.deny_closure}, {rare.purpose},
-     {rare.organization}, {rare.action}, {own}))
+     {row}.co_subjects, {_facts(row)}, {_asking(caller)}, {own}))
 END)"""
 
 
-def co_granted() -> str:
+def _co_granted() -> str:
     """The body of `tl.co_granted`: every further data subject of the row grants it too.
 
     Few rows have further data subjects; in line, their part cost every statement a third of the whole.
     """
     inputs = CallerSql(**{name: f"co_granted.{name}" for name in CallerSql.__dataclass_fields__})
-    granted = _granted("co_granted", "other.subject", inputs, _own("co_granted", version=True))
+    granted = _granted(
+        "co_granted", "other.subject", inputs, _asked(inputs), _own("co_granted", version=True)
+    )
     return (
         f"SELECT bool_and(coalesce({granted}, false)) "
         "FROM unnest(co_granted.subjects) AS other(subject)"
@@ -167,6 +200,11 @@ def for_query(row: str, *, version: bool = False) -> str:
 
 
 def for_policy(row: str, *, version: bool = False) -> str:
-    """The predicate with the caller in settings; no caller set means no row."""
-    # A directory row is open to every caller, but to nobody where no caller is set at all.
-    return f"({SETTINGS.closure} IS NOT NULL AND {visible(row, SETTINGS, version=version)})"
+    """The predicate with the caller in settings; no caller set means no row.
+
+    The same conditions in fewer pieces, because each is made anew for every statement: the directory's in a
+    function, action and purpose in one setting against what a grant withholds.
+    """
+    open_ = f"tl.open_to({row}.open, {row}.custodian, {row}.rid)"
+    asked = f"g.withheld & {_once('need', 'bigint')} = 0"
+    return _visible(row, SETTINGS, open_, asked, _own(row, version=version))

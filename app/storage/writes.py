@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from app.consent.model import Grant
 from app.consent.residual import residual_json
@@ -206,6 +206,13 @@ async def put_authority(
 ) -> None:
     """Note whether a privacy officer recorded these Consents, just written."""
     await connection.execute("SELECT tl.put_authority($1, $2)", list(consents), officer)
+
+
+GRANT_COLUMNS: Final = (
+    "patient, grantee, actions, purposes, valid_from, valid_to, forbidden, any_of, custodian, excluded, "
+    "types, not_types, data_from, data_to, residual, consent, provision"
+)
+"""The columns of `grant_json`; the table's others are made from them."""
 
 
 def grant_json(patient: int, grant: Grant) -> dict[str, Any]:

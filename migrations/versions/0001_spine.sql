@@ -177,10 +177,18 @@ CREATE TABLE tl.consent_grant (
   data_to timestamptz,
   residual jsonb,
   consent bigint,
-  provision text NOT NULL
+  provision text NOT NULL,
+  -- What is not permitted: the complement of purposes, and of actions from bit 60 on.
+  withheld bigint NOT NULL GENERATED ALWAYS AS (
+    ~((purposes & 1152921504606846975) | (actions::bigint << 60))
+  ) STORED,
+  -- Nothing but columns that the predicate asks of every grant (app/storage/predicate.py).
+  plain boolean NOT NULL GENERATED ALWAYS AS (
+    any_of = 0 AND types IS NULL AND not_types IS NULL AND data_from IS NULL AND residual IS NULL
+    AND (custodian IS NULL OR custodian = -2)
+  ) STORED
 );
 CREATE INDEX consent_grant_patient ON tl.consent_grant (patient, grantee);
-CREATE INDEX consent_grant_grantee ON tl.consent_grant (grantee, patient);
 
 -- Consents that a privacy officer recorded: they release the whole record, and where they name no patient
 -- they are policies that hold for every survivor.

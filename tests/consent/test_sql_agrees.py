@@ -37,7 +37,10 @@ _CALLER = predicate.CallerSql(
 )
 _PREDICATE = predicate.visible("x", _CALLER).replace("statement_timestamp()", _CLOCK)
 _VERSION = predicate.visible("x", _CALLER, version=True).replace("statement_timestamp()", _CLOCK)
-_GRANTS = "INSERT INTO tl.consent_grant SELECT * FROM jsonb_populate_recordset(NULL::tl.consent_grant, %s)"
+_GRANTS = (
+    f"INSERT INTO tl.consent_grant ({writes.GRANT_COLUMNS}) SELECT {writes.GRANT_COLUMNS} "
+    "FROM jsonb_populate_recordset(NULL::tl.consent_grant, %s)"
+).encode()
 
 
 def _residual() -> str:

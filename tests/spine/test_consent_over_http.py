@@ -235,7 +235,7 @@ async def test_service_role_reads_no_survivor_row_without_a_caller(world: World)
             "SELECT * FROM tl.audit_event",
             "DELETE FROM tl.resource",
             "UPDATE tl.resource SET open = true",
-            "INSERT INTO tl.consent_grant SELECT * FROM tl.consent_grant",
+            "INSERT INTO tl.consent_grant (patient) SELECT patient FROM tl.consent_grant",
             "ALTER TABLE tl.resource NO FORCE ROW LEVEL SECURITY",
         ):
             try:

@@ -1,15 +1,20 @@
 -- Functions of the spine; re-created by every `throughline migrate` whose text differs.
 -- «keeper» may not log in; it owns the functions through which the service writes.
 
+-- Why and what, as `consent_grant.withheld` has them; the highest bit, which every grant withholds, where there is
+-- no purpose. In SQL, to be inlined.
+CREATE OR REPLACE FUNCTION tl.need(purpose bigint, action integer) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN purpose = 0 THEN (-9223372036854775808)::bigint ELSE purpose END | action::bigint << 60
+$$;
+
 CREATE OR REPLACE FUNCTION tl.enter(
   closure bigint[], deny_closure bigint[], purpose bigint, organization bigint, action integer, epoch bigint
 ) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM set_config('tl.closure', closure::text, true),
           set_config('tl.deny_closure', deny_closure::text, true),
-          set_config('tl.purpose', purpose::text, true),
-          set_config('tl.organization', coalesce(organization::text, ''), true),
-          set_config('tl.action', action::text, true);
+          set_config('tl.need', tl.need(purpose, action)::text, true),
+          set_config('tl.organization', coalesce(organization::text, ''), true);
   -- A closure computed before the last change of memberships must not be used.
   -- Nor one in which somebody's period of membership has begun or ended since.
   RETURN (SELECT enter.epoch = e.epoch AND statement_timestamp() < e.next_change FROM tl.directory_epoch e);
@@ -66,14 +71,36 @@ BEGIN
   RETURN true;
 END $$;
 
--- The predicate for a row's further data subjects (app/storage/predicate.py). Not the keeper's: what it reads is
--- policed as in the statement that calls it.
+-- A row of no survivor: an open directory entry is read by every caller, and corrected by its custodian alone (an
+-- organization by itself too); for nobody where no caller is set.
+CREATE OR REPLACE FUNCTION tl.open_to(open boolean, custodian bigint, rid bigint)
+RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN NULLIF(current_setting('tl.closure', true), '') IS NOT NULL
+    AND coalesce((open AND NULLIF(current_setting('tl.need', true), '')::bigint >> 60 & 3 = 1)
+      OR NULLIF(current_setting('tl.organization', true), '')::bigint IN (custodian, rid), false);
+END $$;
+
+-- What a grant that is not plain asks besides (app/storage/predicate.py). Where the caller is not told (null) it is
+-- the one of the settings. Not the keeper's, as the next: what it reads is policed as in the statement that calls it.
+CREATE OR REPLACE FUNCTION tl.special(
+  g tl.consent_grant, rid bigint, type smallint, labels bigint, custodian bigint, clinical_from timestamptz,
+  clinical_to timestamptz, closure bigint[], deny_closure bigint[], purpose bigint, organization bigint,
+  action integer, codes bigint[], refs bigint[], authors bigint[]
+) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = tl, pg_temp AS $$
+BEGIN
+  {here}
+  RETURN ({special});
+END $$;
+
+-- The predicate for a row's further data subjects.
 CREATE OR REPLACE FUNCTION tl.co_granted(
   subjects bigint[], rid bigint, type smallint, labels bigint, custodian bigint, clinical_from timestamptz,
   clinical_to timestamptz, closure bigint[], deny_closure bigint[], purpose bigint, organization bigint,
   action integer, codes bigint[], refs bigint[], authors bigint[]
 ) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = tl, pg_temp AS $$
 BEGIN
+  {here}
   RETURN ({co_granted});
 END $$;
 
@@ -449,7 +476,12 @@ BEGIN
     RAISE EXCEPTION 'nothing was written about this survivor' USING ERRCODE = 'insufficient_privilege';
   END IF;
   DELETE FROM consent_grant WHERE patient = survivor;
-  INSERT INTO consent_grant SELECT * FROM jsonb_populate_recordset(NULL::consent_grant, grants);
+  INSERT INTO consent_grant (
+    patient, grantee, actions, purposes, valid_from, valid_to, forbidden, any_of, custodian, excluded, types,
+    not_types, data_from, data_to, residual, consent, provision
+  ) SELECT patient, grantee, actions, purposes, valid_from, valid_to, forbidden, any_of, custodian, excluded, types,
+    not_types, data_from, data_to, residual, consent, provision
+  FROM jsonb_populate_recordset(NULL::consent_grant, grants);
 END $$;
 
 CREATE OR REPLACE FUNCTION tl.put_memberships(
