@@ -7,7 +7,7 @@ single statements that enter by themselves (docs/decisions/0001-the-spine.md, "O
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -140,7 +140,9 @@ class Database:
         traced: whether each statement is a span (`app.tracing`).
         """
 
-        def pool(least: int, most: int, plans: str) -> asyncpg.Pool:
+        def pool(
+            least: int, most: int, plans: str, more: Mapping[str, str] | None = None
+        ) -> asyncpg.Pool:
             return asyncpg.create_pool(
                 url,
                 min_size=least,
@@ -153,12 +155,15 @@ class Database:
                     "timezone": "UTC",
                     "application_name": "throughline",
                     "plan_cache_mode": plans,
+                    **(more or {}),
                 },
             )
 
         writing = await pool(minimum, maximum, "auto")
         searching = await pool(0, maximum, "force_custom_plan")
-        keyed = await pool(0, LANES, "force_generic_plan")
+        # Few rows by an index: whatever a plan for any value may think of how many there are.
+        few = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off")
+        keyed = await pool(0, LANES, "force_generic_plan", few)
         return cls(writing, searching, Lanes(keyed, LANES))
 
     async def close(self) -> None:
