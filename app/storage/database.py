@@ -85,17 +85,21 @@ class Reader(Protocol):
         *arguments: Any,
         action: Action = Action.READ,
         by_key: bool = False,
+        record: str | None = None,
     ) -> list[asyncpg.Record]:
         """See `Database.fetch`."""
         ...
 
 
 @lru_cache(maxsize=512)
-def entered(body: str) -> str:
-    """The statement that sets the caller and then runs `body`, as one round trip."""
+def entered(body: str, record: str | None = None) -> str:
+    """The statement that sets the caller and then runs `body`, as one round trip.
+
+    record: see `predicate.entry`.
+    """
     # The LATERAL sub-select refers to the entry, so that it cannot run before it, nor for a stale caller.
     return (
-        f"SELECT entry.fresh, found.* FROM {predicate.ENTRY} AS entry(fresh) "
+        f"SELECT entry.fresh, found.* FROM {predicate.entry(record)} AS entry(fresh) "
         f"LEFT JOIN LATERAL (SELECT true AS there, inside.* FROM ({body}) AS inside "
         "WHERE entry.fresh OFFSET 0) AS found ON true"
     )
@@ -187,14 +191,16 @@ class Database:
         *arguments: Any,
         action: Action = Action.READ,
         by_key: bool = False,
+        record: str | None = None,
     ) -> list[asyncpg.Record]:
         """Run one entered SELECT; `body` is a sub-select whose own parameters begin at $7.
 
-        by_key: it finds few rows by a unique key, so that one plan fits all values. StaleClosure where
-        memberships changed.
+        by_key: it finds few rows by a unique key, so that one plan fits all values. record: a scalar
+        sub-select that names the Patient whose record is read, for speed (`predicate.entry`). StaleClosure
+        where memberships changed.
         """
         run = self._keyed.fetch if by_key else self._search
-        text, values = entered(body), (*caller.parameters(action), *arguments)
+        text, values = entered(body, record), (*caller.parameters(action), *arguments)
         if caller.scope is not None:
             # One plan for all values is made for the statement as it stands: not for one narrowed.
             run = self._search
@@ -257,6 +263,7 @@ class TransactionReader:
         *arguments: Any,
         action: Action = Action.READ,
         by_key: bool = False,
+        record: str | None = None,
     ) -> list[asyncpg.Record]:
         """As `Database.fetch`; memberships that the transaction itself has written are no staleness."""
         # Not narrowed to the token's scopes: what a rule must know of a record to let it be written is

@@ -91,21 +91,26 @@ def _rank(clause: Clause) -> int:
             return 9
 
 
-def _walk(driver: _Driver, query: SearchQuery, statement: Statement) -> tuple[str, list[str]]:
-    """FROM of the driver as alias d, with a key of `k.hash` where it has several; and its tests."""
+def _walk(
+    driver: _Driver, query: SearchQuery, statement: Statement
+) -> tuple[str, list[str], str | None]:
+    """FROM of the driver as alias d, with a key of `k.hash` where it has several; its tests; its record."""
+    record = None
     if driver.ids:
         codes = [registry.type_code(each) for each in query.types]
         types = statement.add(codes, "smallint[]")
         ids = statement.add(list(driver.ids), "text[]")
         tests = [f"d.type = ANY ({types})", f"d.id = ANY ({ids})", "NOT d.deleted"]
-        return "tl.resource d", [*tests, predicate.for_query("d")]
+        return "tl.resource d", [*tests, predicate.for_query("d")], None
     if len(driver.keys) == 1:
         test = f"d.hash = {statement.add(driver.keys[0], 'bigint')}"
     elif driver.narrow:
         test = f"d.hash = ANY ({statement.add(list(driver.keys), 'bigint[]')})"
     else:
         test = "d.hash = k.hash"
-    return "tl.index_token d", [test, predicate.for_query("d")]
+    if driver.narrow:
+        record = f"SELECT d.patient FROM tl.index_token d WHERE {test} LIMIT 1"
+    return "tl.index_token d", [test, predicate.for_query("d", record=driver.narrow)], record
 
 
 async def page(
@@ -123,7 +128,7 @@ async def page(
     """
     driver = _driver(query)
     statement = Statement(driver.narrow)
-    table, tests = _walk(driver, query, statement)
+    table, tests, record = _walk(driver, query, statement)
     order = order_of(query.sort, "d", statement)
     tests += [condition(each, "d", statement) for each in driver.clauses]
     if place:
@@ -146,10 +151,12 @@ async def page(
     records = await reader.fetch(
         caller,
         f"SELECT p.*, r.type, r.id, r.content FROM ({rows}) AS p "
-        f"JOIN tl.resource r ON r.rid = p.rid AND {predicate.for_query('r')} ORDER BY {outer}",
+        f"JOIN tl.resource r ON r.rid = p.rid AND {predicate.for_query('r', record=record is not None)} "
+        f"ORDER BY {outer}",
         *statement.arguments,
         # One record's newest: there is but one way to find them, and planning it takes longer than finding.
         by_key=driver.narrow and not driver.clauses and not driver.ids and not query.sort,
+        record=record,
     )
     return [found(record, order) for record in records]
 
@@ -158,7 +165,7 @@ async def count(reader: Reader, caller: Caller, query: SearchQuery) -> int:
     """How many resources match that the caller may see: exact."""
     driver = _driver(query)
     statement = Statement(driver.narrow)
-    table, tests = _walk(driver, query, statement)
+    table, tests, record = _walk(driver, query, statement)
     tests += [condition(each, "d", statement) for each in driver.clauses]
     counted, keys = "count(*)", ""
     if driver.narrow:
@@ -171,6 +178,7 @@ async def count(reader: Reader, caller: Caller, query: SearchQuery) -> int:
         caller,
         f"SELECT {counted} AS matches FROM {keys}{table} WHERE {' AND '.join(tests)}",
         *statement.arguments,
+        record=record,
     )
     return int(rows[0]["matches"])
 
