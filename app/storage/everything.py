@@ -41,7 +41,7 @@ class Choice:
 _CHOICE: Final = f"""NOT r.deleted
   AND ($8::smallint[] IS NULL OR r.type = ANY ($8::smallint[]))
   AND ($9::timestamptz IS NULL OR r.last_updated >= $9::timestamptz)
-  AND {predicate.for_query("r")}"""
+  AND {predicate.for_query("r", record=True)}"""
 
 # The patient comes first, then all else in the order in which it came to be.
 _PAGE: Final = f"""SELECT r.rid, r.type, r.id, r.content FROM (
@@ -75,6 +75,7 @@ async def page(
         choice.end,
         after,
         limit,
+        record="$7::bigint",
     )
     return [Part(row["rid"], row["type"], row["id"], row["content"]) for row in rows]
 

@@ -19,6 +19,7 @@ from app.consent import labels
 from app.errors import Issue, IssueCode, fhir_error, not_found
 from app.fhir_mappings import json_text, links, operation_outcome, registry
 from app.fhir_mappings.bundle import BundleEntry, render_bundle
+from app.fhir_mappings.reference_value import ReferenceKind, parse_reference
 from app.storage import resources
 from app.storage.database import Caller, Reader
 from app.storage.resources import Referenced
@@ -42,6 +43,9 @@ VICTIM_NOTICE: Final = (
 )
 
 
+_PLAIN_REFERENCE: Final = frozenset({"reference", "type", "display", "identifier"})
+"""An element of nothing but these is one link and no more: a request may have thousands."""
+
 _TYPES: Final = ("collection", "document")
 
 _REQUESTER: Final = ("Task.requester",)
@@ -59,13 +63,26 @@ class Package:
 def _references(
     resource: dict[str, Any], paths: tuple[str, ...], bases: tuple[str, ...]
 ) -> list[tuple[int, str]]:
-    return [
-        (registry.type_code(ref.type), ref.id)
-        for ref in links.literal_references(resource, bases)
-        if ref.kind == "local"
-        and registry.is_resource_type(ref.type)
-        and ref.expression.startswith(paths)
-    ]
+    found: list[tuple[int, str]] = []
+    for path in paths:
+        value = resource.get(path.partition(".")[2], ())
+        many = value if isinstance(value, list) else [value] if value else []
+        if all(type(each) is dict and each.keys() <= _PLAIN_REFERENCE for each in many):
+            targets = [parse_reference(each.get("reference", ""), bases) for each in many]
+            found += [
+                (registry.type_code(each.type), each.id)
+                for each in targets
+                if each.kind is ReferenceKind.LOCAL and each.type and each.id
+            ]
+            continue
+        found += [
+            (registry.type_code(ref.type), ref.id)
+            for ref in links.literal_references(resource, bases)
+            if ref.kind == "local"
+            and registry.is_resource_type(ref.type)
+            and ref.expression.startswith(path)
+        ]
+    return found
 
 
 def _minimal_patient(content: bytes) -> bytes:
