@@ -37,6 +37,8 @@ _CALLER = predicate.CallerSql(
 )
 _PREDICATE = predicate.visible("x", _CALLER).replace("statement_timestamp()", _CLOCK)
 _VERSION = predicate.visible("x", _CALLER, version=True).replace("statement_timestamp()", _CLOCK)
+_POLICY = predicate.for_policy("x").replace("statement_timestamp()", _CLOCK)
+_VERSION_POLICY = predicate.for_policy("x", version=True).replace("statement_timestamp()", _CLOCK)
 _GRANTS = (
     f"INSERT INTO tl.consent_grant ({writes.GRANT_COLUMNS}) SELECT {writes.GRANT_COLUMNS} "
     "FROM jsonb_populate_recordset(NULL::tl.consent_grant, %s)"
@@ -96,20 +98,36 @@ def _asked(
     who: CallerFacts,
     does: Action,
     now: datetime,
+    record: int | None = None,
 ) -> bool:
     connection.execute("SELECT set_config('test.now', %s, false)", (now.isoformat(),))
-    row = connection.execute(
-        f"SELECT coalesce({text}, false) FROM tl.{table} x".encode(),
-        {
-            "closure": sorted(who.closure),
-            "deny_closure": sorted(who.deny_closure),
-            "purpose": who.purpose,
-            "organization": who.organization,
-            "action": int(does),
-        },
-    ).fetchone()
+    caller = {
+        "closure": sorted(who.closure),
+        "deny_closure": sorted(who.deny_closure),
+        "purpose": who.purpose,
+        "organization": who.organization,
+        "action": int(does),
+    }
+    with connection.transaction():
+        if record is None:
+            connection.execute(_ENTER, caller)
+        else:
+            entry = predicate.entry(f"{record}::bigint").replace("statement_timestamp()", _CLOCK)
+            epoch = "(SELECT epoch FROM tl.directory_epoch)"
+            entered = psycopg.RawCursor(connection).execute(
+                f"SELECT fresh FROM {entry.replace('$6::bigint', epoch)} AS entry(fresh)".encode(),
+                list(caller.values()),
+            )
+            assert entered.fetchone() == (True,)
+        row = connection.execute(
+            f"SELECT coalesce({text}, false) FROM tl.{table} x".encode(), caller
+        ).fetchone()
     assert row is not None
     return bool(row[0])
+
+
+_ENTER = b"""SELECT tl.enter(%(closure)s::bigint[], %(deny_closure)s::bigint[], %(purpose)s::bigint,
+  %(organization)s::bigint, %(action)s::integer, 0)"""
 
 
 def _permitted(
@@ -156,5 +174,12 @@ def test_the_predicate_in_sql_agrees_with_the_conditions_in_python(
                 assert found == expected, (caller, thing, action, now)
                 version = _asked(connection, "resource_history", _VERSION, who, does, now)
                 assert version == expected, (caller, thing, action, now)
+                for table, policy in (
+                    ("resource", _POLICY),
+                    ("resource_history", _VERSION_POLICY),
+                ):
+                    for record in (None, patient, patient + 1):
+                        found = _asked(connection, table, policy, who, does, now, record)
+                        assert found == expected, (table, record, caller, thing, action, now)
 
         agree()

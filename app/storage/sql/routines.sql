@@ -4,7 +4,7 @@
 -- Why and what, as `consent_grant.withheld` has them; the highest bit, which every grant withholds, where there is
 -- no purpose. In SQL, to be inlined.
 CREATE OR REPLACE FUNCTION tl.need(purpose bigint, action integer) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-  SELECT CASE WHEN purpose = 0 THEN (-9223372036854775808)::bigint ELSE purpose END | action::bigint << 60
+  SELECT CASE WHEN purpose = 0 THEN (-9223372036854775808)::bigint ELSE purpose END | (action::bigint << 60)
 $$;
 
 CREATE OR REPLACE FUNCTION tl.enter(
