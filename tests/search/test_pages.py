@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-import asyncpg
 import pytest
+from asyncpg.pool import PoolConnectionProxy
 
 from app.interactions.cursors import LIFETIME, Cursors
 from app.storage.database import Caller
@@ -181,17 +181,17 @@ async def test_a_search_takes_a_fixed_number_of_statements(
     await clinic.bundle(path)
     texts: list[str] = []
     for name in ("fetch", "fetchrow", "fetchval", "execute", "executemany"):
-        original = getattr(asyncpg.pool.Pool, name)
+        original = getattr(PoolConnectionProxy, name)
 
         async def counted(
-            self: asyncpg.pool.Pool, query: str, *args: Any, _original: Any = original, **kw: Any
+            self: PoolConnectionProxy, query: str, *args: Any, _original: Any = original, **kw: Any
         ) -> Any:
             # The process looks for new search parameters every few seconds, whoever searches.
             if (task := asyncio.current_task()) and task.get_name() != "definitions":
                 texts.append(query)
             return await _original(self, query, *args, **kw)
 
-        monkeypatch.setattr(asyncpg.pool.Pool, name, counted)
+        monkeypatch.setattr(PoolConnectionProxy, name, counted)
     await clinic.bundle(path)
     assert len(texts) == expected, texts
 
