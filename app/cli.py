@@ -201,8 +201,14 @@ def client_add(
     privacy_officer: Annotated[
         bool, typer.Option("--privacy-officer", help="Records Consents for the whole record")
     ] = False,
+    openid: Annotated[
+        str | None,
+        typer.Option(
+            help="Issuer of a provider in TL_OPENID_PROVIDERS: people sign in to this app"
+        ),
+    ] = None,
 ) -> None:
-    """Register a client; prints its secret, once, unless it has keys of its own."""
+    """Register a client; prints its secret, once, unless it has keys of its own or people sign in to it."""
     import json
 
     from app.commands import registration
@@ -212,6 +218,9 @@ def client_add(
 
     if jwks is not None and jwks_url is not None:
         raise CommandError("Give either --jwks or --jwks-url.")
+    settings = _settings()
+    if openid is not None and openid not in {p.issuer for p in settings.openid_providers}:
+        raise CommandError("No provider of this issuer is in TL_OPENID_PROVIDERS.")
     try:
         keys = json.loads(jwks.read_text()) if jwks else None
     except ValueError as error:
@@ -230,11 +239,12 @@ def client_add(
             patient_id=patient,
             emergency=emergency,
             privacy_officer=privacy_officer,
+            openid_issuer=openid,
         )
         await note(reached, "client-add", name)
         return made
 
-    secret = with_database(_settings(), work)
+    secret = with_database(settings, work)
     if secret:
         print(secret)
 
@@ -253,7 +263,7 @@ def client_list() -> None:
 
     table = Table("client", "proves itself by", "scope", "purposes", "revoked")
     for each in with_database(_settings(), work):
-        proof = "keys" if each.jwks else each.jwks_url or "secret"
+        proof = "keys" if each.jwks else each.jwks_url or each.openid_issuer or "secret"
         revoked = "yes" if each.revoked else ""
         table.add_row(each.client_id, proof, each.scope, " ".join(each.purposes), revoked)
     Console().print(table)

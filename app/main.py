@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import httpx
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -35,7 +36,9 @@ from app.routers.docs import Site
 from app.routers.docs import router as docs_router
 from app.routers.protection import Protection
 from app.routers.service import Service
-from app.security.keysets import KeySets, open_http
+from app.security.fetching import open_http
+from app.security.keysets import KeySets
+from app.security.people import People
 from app.security.rate import RateLimit
 from app.security.trust import Trust
 from app.settings import Settings
@@ -58,8 +61,15 @@ class _Application(FastAPI):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings, database_url: str) -> FastAPI:
-    """The ASGI application. database_url: of the service's own role, on a migrated database."""
+def create_app(
+    settings: Settings,
+    database_url: str,
+    connect: Callable[[], httpx.AsyncClient] = open_http,
+) -> FastAPI:
+    """The ASGI application. database_url: of the service's own role, on a migrated database.
+
+    connect: makes the client that other houses are asked with (key sets, OpenID providers).
+    """
 
     @asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
@@ -78,6 +88,9 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
             await writer.start()
             trust = await Trust.open(database_url, database.pool)
             opened.push_async_callback(trust.close)
+            http = await opened.enter_async_context(connect())
+            key_sets = KeySets(http)
+            people = People(settings.openid_providers, http, key_sets, database, settings.fhir_base)
             application.state.service = Service(
                 settings,
                 database,
@@ -87,7 +100,8 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
                 ),
                 writer,
                 await server_secret(database.pool, "cursor"),
-                KeySets(await opened.enter_async_context(open_http())),
+                key_sets,
+                people,
             )
             await opened.enter_async_context(definitions.watching(database))
             if settings.metrics_port is not None:

@@ -11,6 +11,9 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableError
+
+from app.openid_settings import OpenIdProvider
 
 MEBIBYTE = 1024 * 1024
 
@@ -104,6 +107,9 @@ class Settings(BaseSettings):
     token_lifetime_seconds: int = Field(default=900, ge=1)
     """How long an access token is valid, in seconds; one for an emergency 900 at most."""
 
+    openid_providers: tuple[OpenIdProvider, ...] = ()
+    """OpenID providers whose tokens are taken from people, as a JSON list (people.md); none by default."""
+
     update_as_create: bool = False
     """Whether a PUT to an id that does not exist creates the resource."""
 
@@ -135,6 +141,10 @@ class Settings(BaseSettings):
                 for each in error.errors(include_input=False, include_url=False)
             ]
             raise SettingsError("; ".join(faults)) from None
+        except UnreadableError as error:
+            # Its own text repeats the value.
+            name = str(error).partition('"')[2].partition('"')[0]
+            raise SettingsError(f"TL_{name.upper()}: it is no JSON") from None
 
     @property
     def fhir_base(self) -> str:
@@ -150,4 +160,9 @@ class Settings(BaseSettings):
             raise ValueError("pool_min must not exceed pool_max")
         if self.default_count > self.max_count:
             raise ValueError("default_count must not exceed max_count")
+        issuers = [each.issuer for each in self.openid_providers]
+        if len(set(issuers)) < len(issuers):
+            raise ValueError("openid_providers must name each issuer once")
+        if sum(each.launch for each in self.openid_providers) > 1:
+            raise ValueError("openid_providers may send apps to one provider only (launch)")
         return self

@@ -57,6 +57,7 @@ async def add_client(
     patient_id: str | None = None,
     emergency: bool = False,
     privacy_officer: bool = False,
+    openid_issuer: str | None = None,
 ) -> str | None:
     """Register a client; its new secret, or None where it has keys. CommandError says what is wrong."""
     try:
@@ -72,6 +73,7 @@ async def add_client(
             patient=await _rid(opened, "Patient", patient_id),
             emergency=emergency,
             privacy_officer=privacy_officer,
+            openid_issuer=openid_issuer,
         )
     except ValueError as error:
         raise CommandError(f"The client cannot be registered: {error}.") from error
@@ -104,6 +106,10 @@ async def token(
     found = await client_rows.find_client(opened.pool, client)
     if found is None or found.revoked:
         raise CommandError(f"No client {client} is registered. See: throughline client list")
+    if found.openid_issuer is not None:
+        raise CommandError(
+            f"People sign in to {client} at its provider, which issues its tokens: {found.openid_issuer}"
+        )
     asked = purpose or found.purposes[0]
     if asked not in found.purposes:
         raise CommandError(

@@ -5,7 +5,7 @@ Pinned: hl7.org/fhir/smart-app-launch/STU2.2/conformance.html, RFC 8414, RFC 751
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -13,15 +13,26 @@ from starlette.responses import JSONResponse, Response
 
 from app.routers.service import Service, service_of
 from app.security.assertions import ALGORITHMS
+from app.security.fetching import Unreachable
+from app.security.launch import GRANTS
 
 router = APIRouter(tags=["discovery"])
+
+_METHODS: Final = ("private_key_jwt", "client_secret_basic", "client_secret_post")
+_SCOPES: Final = ("system/*.cruds", "system/*.rs", "system/*.read", "system/*.write")
+_IDENTITY: Final = ("openid", "fhirUser", "offline_access")
+_CAPABILITIES: Final = (
+    *("client-confidential-asymmetric", "client-confidential-symmetric"),
+    *("permission-v1", "permission-v2"),
+)
 
 
 @router.get("/.well-known/smart-configuration", summary="SMART configuration")
 @router.get("/fhir/.well-known/smart-configuration", include_in_schema=False)
 async def smart_configuration(request: Request) -> Response:
     """What a SMART client needs to know (SMART App Launch 2.2, conformance)."""
-    return JSONResponse(_configuration(service_of(request)))
+    service = service_of(request)
+    return JSONResponse(_configuration(service) | await _launch(service))
 
 
 @router.get("/oauth/jwks", summary="public keys")
@@ -32,7 +43,7 @@ async def jwks(request: Request) -> Response:
 
 def _configuration(service: Service) -> dict[str, Any]:
     root = service.root
-    methods = ["private_key_jwt", "client_secret_basic", "client_secret_post"]
+    methods = list(_METHODS)
     return {
         "issuer": root,
         "jwks_uri": f"{root}/oauth/jwks",
@@ -45,11 +56,36 @@ def _configuration(service: Service) -> dict[str, Any]:
         "revocation_endpoint": f"{root}/oauth/revoke",
         "revocation_endpoint_auth_methods_supported": methods,
         "code_challenge_methods_supported": ["S256"],
-        "scopes_supported": ["system/*.cruds", "system/*.rs", "system/*.read", "system/*.write"],
+        "scopes_supported": list(_SCOPES),
+        "capabilities": list(_CAPABILITIES),
+    }
+
+
+async def _launch(service: Service) -> dict[str, Any]:
+    """Where apps send people to sign in; nothing while the provider does not tell."""
+    provider = next((p for p in service.people.providers.values() if p.launch), None)
+    if provider is None:
+        return {}
+    try:
+        found = await service.people.discovery.configuration(provider.issuer)
+    except Unreachable:
+        return {}
+    if found.authorization_endpoint is None or found.token_endpoint is None or not found.pkce:
+        return {}
+    context = ["launch/patient", "patient/*.rs"] if provider.survivors else []
+    return {
+        # Of the ID tokens that an app gets. Our own keys stay at their address.
+        "issuer": provider.issuer,
+        "jwks_uri": found.jwks_uri,
+        "authorization_endpoint": found.authorization_endpoint,
+        "grant_types_supported": ["client_credentials", *GRANTS],
+        "response_types_supported": ["code"],
+        "token_endpoint_auth_methods_supported": [*_METHODS, "none"],
+        "scopes_supported": [*_SCOPES, *_IDENTITY, "user/*.cruds", *context],
         "capabilities": [
-            "client-confidential-asymmetric",
-            "client-confidential-symmetric",
-            "permission-v1",
-            "permission-v2",
-        ],
+            *_CAPABILITIES,
+            *("launch-standalone", "client-public", "sso-openid-connect", "permission-offline"),
+            "permission-user",
+        ]
+        + (["context-standalone-patient", "permission-patient"] if provider.survivors else []),
     }

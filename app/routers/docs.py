@@ -82,7 +82,7 @@ async def demo(request: Request) -> Response:
                 "privacy_officer": each.privacy_officer,
             }
             for each in await list_clients(service.database.pool)
-            if not each.revoked
+            if not each.revoked and each.openid_issuer is None
         ]
     return JSONResponse(told, headers=_NO_STORE)
 
@@ -129,4 +129,11 @@ async def demo_token(request: Request) -> Response:
 async def _client(service: Service, request: Request) -> Client | None:
     asked = request.query_params.get("client")
     found = await list_clients(service.database.pool)
-    return next((each for each in found if each.client_id == asked and not each.revoked), None)
+    return next(
+        (
+            each
+            for each in found
+            if each.client_id == asked and not each.revoked and each.openid_issuer is None
+        ),
+        None,
+    )

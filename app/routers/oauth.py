@@ -21,10 +21,10 @@ from starlette.responses import JSONResponse, Response
 from app.errors import FhirError
 from app.logs import request_id
 from app.routers.service import Service, service_of
-from app.security import assertions, clients, tokens
+from app.security import assertions, clients, launch, tokens
 from app.security.scopes import narrow
 from app.storage.audit import AuditRow
-from app.storage.clients import Client, revoke_token
+from app.storage.clients import Client, find_client, revoke_token
 from app.storage.database import refusal
 
 router = APIRouter(tags=["administration"])
@@ -52,10 +52,14 @@ async def token(request: Request) -> Response:
     """A bearer token for a registered client: shared secret (basic or form) or private_key_jwt.
 
     Form: grant_type=client_credentials, scope (optional), purpose_of_use (optional: the client's first),
-    emergency_reason (needed for ETREAT and BTG, by clients registered for it).
+    emergency_reason (needed for ETREAT and BTG, by clients registered for it). An app that people sign in to
+    redeems its provider's code (with code_verifier) or refresh token here: authorization_code, refresh_token.
     """
 
     async def work(service: Service, client: Client, form: dict[str, str]) -> dict[str, Any]:
+        if client.openid_issuer is not None:
+            header = request.headers.get("authorization")
+            return await _launched(service, client, form, header)
         if form.get("grant_type") != "client_credentials":
             raise _Refused("unsupported_grant_type", "grant_type must be client_credentials")
         return _grant(service, client, form)
@@ -91,6 +95,9 @@ async def revoke(request: Request) -> Response:
     """Void a token of the asking client, in every process, at once (RFC 7009)."""
 
     async def work(service: Service, client: Client, form: dict[str, str]) -> dict[str, Any]:
+        if client.openid_issuer is not None:
+            header = request.headers.get("authorization")
+            return await _sign_out(service, client, form, header)
         try:
             claims = service.verifier.check(_token(form))
         except FhirError:
@@ -106,6 +113,48 @@ async def revoke(request: Request) -> Response:
     return await _exchange(request, "revoke", work)
 
 
+async def _launched(
+    service: Service, client: Client, form: dict[str, str], authorization: str | None
+) -> dict[str, Any]:
+    provider = service.people.providers[client.openid_issuer or ""]
+    try:
+        told, _ = await launch.redeem(service.people, provider, client, form, authorization)
+    except launch.LaunchRefused as error:
+        raise _refused(error) from error
+    return told
+
+
+async def _sign_out(
+    service: Service, client: Client, form: dict[str, str], authorization: str | None
+) -> dict[str, Any]:
+    """Void an access token of an app of people here, and any token of it at its provider."""
+    provider = service.people.providers[client.openid_issuer or ""]
+    text = _token(form)
+    if service.people.provider(text) == provider:
+        try:
+            claims = await service.people.verify(text, provider)
+        except FhirError as error:
+            if error.status != 401:
+                raise _BUSY from error
+        else:
+            if claims.client_id != client.client_id:
+                raise _Refused("invalid_grant", "the token was issued to another client")
+            end = datetime.fromtimestamp(claims.expires, UTC)
+            await revoke_token(service.database.pool, client.client_id, claims.jti, end)
+            service.trust.revocations.revoke(claims.jti, claims.expires)
+    try:
+        await launch.tell_revoked(service.people, provider, form, authorization)
+    except launch.LaunchRefused as error:
+        raise _refused(error) from error
+    return {}
+
+
+def _refused(error: launch.LaunchRefused) -> _Refused:
+    if error.away:
+        return _Refused(error.error, error.description, 503, "5")
+    return _Refused(error.error, error.description, 401 if error.error == "invalid_client" else 400)
+
+
 async def _exchange(
     request: Request,
     interaction: str,
@@ -115,11 +164,15 @@ async def _exchange(
     service = service_of(request)
     client: Client | None = None
     form: dict[str, str] = {}
+    told: dict[str, Any] = {}
     try:
         form = await _form(request)
-        client = await _authenticate(service, request, form)
+        client = await _app(service, request, form, interaction) or await _authenticate(
+            service, request, form
+        )
         _admit(service, client)
-        answer = JSONResponse(await work(service, client, form))
+        told = await work(service, client, form)
+        answer = JSONResponse(told)
     except _Refused as refused:
         answer = _refusal(refused)
     except Exception as error:
@@ -129,6 +182,8 @@ async def _exchange(
     answer.headers["cache-control"] = "no-store"
     answer.headers["pragma"] = "no-cache"
     purpose = _purpose(client, form) if client and interaction == "token" else None
+    if client is not None and client.openid_issuer is not None:
+        purpose = told.get("purpose_of_use")
     emergency = client is not None and client.emergency and purpose in EMERGENCY_PURPOSES
     written = await service.write_down(
         AuditRow(
@@ -194,6 +249,28 @@ def _token(form: dict[str, str]) -> str:
     if not text:
         raise _Refused("invalid_request", "give the token")
     return text
+
+
+async def _app(
+    service: Service, request: Request, form: dict[str, str], interaction: str
+) -> Client | None:
+    """The app of people that the request names, where it names one; its provider knows it by its secret.
+
+    What such an app may do here proves itself: a code with its verifier, a refresh token, a token to void.
+    """
+    name = form.get("client_id", "")
+    header = request.headers.get("authorization", "")
+    if header[:6].lower() == "basic ":
+        try:
+            decoded = base64.b64decode(header[6:], validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        name = unquote_plus(decoded.partition(":")[0])
+    found = await find_client(service.database.pool, name) if name else None
+    if found is None or found.revoked or found.openid_issuer not in service.people.providers:
+        return None
+    launching = interaction == "token" and form.get("grant_type") in launch.GRANTS
+    return found if launching or interaction == "revoke" else None
 
 
 async def _authenticate(service: Service, request: Request, form: dict[str, str]) -> Client:

@@ -26,6 +26,7 @@ from app.routers.inner import inner_of
 from app.routers.negotiation import Wanted, negotiate, shape
 from app.security import scopes
 from app.security.keysets import KeySets
+from app.security.people import People
 from app.security.scopes import Scopes
 from app.security.tokens import TokenVerifier, VerifiedClaims
 from app.security.trust import Trust
@@ -80,6 +81,7 @@ class Service:
     audit: AuditWriter
     cursor_key: bytes
     key_sets: KeySets
+    people: People
     callers: dict[VerifiedClaims, Caller] = field(default_factory=dict)
     told: set[tuple[str, int, int]] = field(default_factory=set)
 
@@ -137,7 +139,7 @@ class Service:
                     emergency=claims.emergency_reason is not None,
                     privacy_officer=claims.privacy_officer,
                 )
-                caller = replace(caller, scope=claims.scopes.reading())
+                caller = replace(caller, scope=claims.scopes.reading(claims.context))
                 if len(self.callers) > 10_000:
                     self.callers.clear()
                 self.callers[claims] = caller
@@ -167,6 +169,8 @@ class Service:
         try:
             wanted = negotiate(request)
             bearer = request.headers.get("authorization")
+            if inner is None and self.people.providers:
+                await self.people.recognize(bearer, self.verifier)
             # What a Bundle asks inside is one request of its client.
             ask = self.verifier.admit if inner is None else self.verifier.verify
             claims = ask(bearer)

@@ -13,13 +13,14 @@ from typing import Any, Final
 from jose import JWTError, jwt
 
 from app.security.clients import ClientRefused
-from app.security.keysets import Jwk, KeySets, KeySetUnavailable, fits, public_keys
+from app.security.fetching import Unreachable
+from app.security.keysets import CLIENT_ALGORITHMS, Jwk, KeySets, fits, public_keys
 from app.storage import clients
 from app.storage.clients import Client
 from app.storage.database import Pool
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ALGORITHMS: Final = ("RS384", "ES384")
+ALGORITHMS: Final = CLIENT_ALGORITHMS
 _LONGEST_SECONDS: Final = 300
 _SKEW_SECONDS: Final = 10
 _LONGEST_TEXT: Final = 8192
@@ -70,7 +71,7 @@ async def _key(client: Client, key_sets: KeySets, kid: str) -> Jwk | None:
         if client.jwks_url is not None:
             return await key_sets.find(client.jwks_url, kid)
         return public_keys(client.jwks).get(kid) if client.jwks else None
-    except (KeySetUnavailable, ValueError) as error:
+    except (Unreachable, ValueError) as error:
         raise ClientRefused from error
 
 

@@ -8,7 +8,8 @@ import secrets
 from typing import Any
 
 from app.consent import purposes
-from app.security.keysets import may_be_fetched, public_keys
+from app.security.fetching import may_be_fetched
+from app.security.keysets import CLIENT_ALGORITHMS, fits, public_keys
 from app.security.scopes import parse_scopes, unknown
 from app.storage import clients
 from app.storage.clients import Client
@@ -37,8 +38,11 @@ async def add_client(
     patient: int | None = None,
     emergency: bool = False,
     privacy_officer: bool = False,
+    openid_issuer: str | None = None,
 ) -> str | None:
     """Register a client; without `jwks` or `jwks_url` a secret is made and returned, once.
+
+    openid_issuer: the provider that issues the app's tokens to people; then nothing is made.
 
     ValueError for a scope that grants nothing or a purpose that is no ActReason purpose of use.
     """
@@ -46,18 +50,30 @@ async def add_client(
         raise ValueError("the scope grants nothing; write it as system/*.cruds")
     if unknown(scope):
         raise ValueError(f"these scopes cannot be granted: {' '.join(unknown(scope))}")
-    if patient is None and any(each.level == "patient" for each in parse_scopes(scope).held):
+    levels = {each.level for each in parse_scopes(scope).held}
+    if openid_issuer is not None:
+        if levels not in ({"patient"}, {"user"}):
+            raise ValueError(
+                "an app of people has user/ scopes, for staff, or patient/ scopes, for survivors"
+            )
+        if practitioner is not None or jwks is not None or jwks_url is not None:
+            raise ValueError("the provider says who signs in and signs for the app")
+    elif patient is None and "patient" in levels:
         raise ValueError("a patient/ scope needs a client of that patient")
     for code in purposes_of_use:
         if not purposes.known(code):
             raise ValueError("a purpose must be a v3-ActReason purpose of use, such as TREAT")
-    if jwks is not None and not public_keys(jwks):
+    if jwks is not None and not any(
+        fits(key, algorithm)
+        for key in public_keys(jwks).values()
+        for algorithm in CLIENT_ALGORITHMS
+    ):
         raise ValueError(
             "the key set must be a JWK Set with a public RSA or P-384 key, each with a kid"
         )
     if jwks_url is not None and not may_be_fetched(jwks_url):
         raise ValueError("the address of the key set must begin with https://")
-    secret = None if jwks or jwks_url else secrets.token_urlsafe(32)
+    secret = None if jwks or jwks_url or openid_issuer else secrets.token_urlsafe(32)
     await clients.save_client(
         pool,
         Client(
@@ -73,6 +89,7 @@ async def add_client(
             jwks_url=jwks_url,
             secret_hash=_hash(secret) if secret else None,
             revoked=False,
+            openid_issuer=openid_issuer,
         ),
     )
     return secret

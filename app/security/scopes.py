@@ -49,20 +49,30 @@ class Scopes:
         """Interaction letters (c r u d s) by resource type, constraints left aside."""
         return tuple((each.type, each.letters) for each in self.held)
 
+    @property
+    def text(self) -> str:
+        """The scopes as SMART v2 writes them."""
+        return " ".join(
+            f"{each.level}/{each.type}.{''.join(c for c in 'cruds' if c in each.letters)}"
+            f"{'?' if each.constraint else ''}{each.constraint}"
+            for each in self.held
+        )
+
     def allow(self, resource_type: str, letter: str) -> bool:
         """True where any scope covers the interaction on the type, for some of its resources at least."""
         return any(
             each.type in ("*", resource_type) and letter in each.letters for each in self.held
         )
 
-    def reading(self) -> ReadScope | None:
+    def reading(self, patient: int | None = None) -> ReadScope | None:
         """What these scopes leave to be read or searched; None where that is everything.
 
-        A type that one scope covers without a constraint is not constrained by another.
+        patient: rid of the survivor whose context narrows it. A type that one scope covers without a
+        constraint is not constrained by another.
         """
         readable = [each for each in self.held if each.letters & {"r", "s"}]
         if any(each.type == "*" and not each.constraint for each in readable):
-            return None
+            return None if patient is None else ReadScope(None, (), patient)
         whole = {each.type for each in readable if not each.constraint}
         return ReadScope(
             tuple(sorted(registry.type_code(name) for name in whole)),
@@ -71,6 +81,7 @@ class Scopes:
                 for each in readable
                 if each.constraint and each.type not in whole
             ),
+            patient,
         )
 
 
@@ -123,6 +134,11 @@ def unknown(text: str) -> list[str]:
     return [word for word in text.split() if word not in _NAMELESS and _scope(word) is None]
 
 
+def nameless(text: str) -> list[str]:
+    """The words of a scope string that are about signing in and context, and grant no resource."""
+    return [word for word in text.split() if word in _NAMELESS]
+
+
 def narrow(registered: str, asked: str | None) -> str | None:
     """The scopes asked for, if every one lies within those registered; None otherwise."""
     if not asked:
@@ -133,6 +149,28 @@ def narrow(registered: str, asked: str | None) -> str | None:
         if wanted is None or not all(_covered(wanted, letter, held) for letter in wanted.letters):
             return None
     return asked
+
+
+def common(registered: str, granted: str, level: str) -> str:
+    """The part of the granted scopes that lies within those registered, written as scopes of a level.
+
+    Letters and types are narrowed one by one; constraints of both sides hold together. Scopes of another
+    level are left out.
+    """
+    found: dict[str, None] = {}
+    ceiling = parse_scopes(registered).held
+    for wanted in parse_scopes(granted).held:
+        for each in ceiling:
+            letters = "".join(c for c in "cruds" if c in wanted.letters & each.letters)
+            if not letters or wanted.level != level or each.level != level:
+                continue
+            if "*" not in (wanted.type, each.type) and wanted.type != each.type:
+                continue
+            type_ = each.type if wanted.type == "*" else wanted.type
+            words = dict.fromkeys(c for c in (each.constraint, wanted.constraint) if c)
+            constraint = "?" + "&".join(words) if words else ""
+            found[f"{level}/{type_}.{letters}{constraint}"] = None
+    return " ".join(found)
 
 
 def _covered(wanted: Scope, letter: str, held: tuple[Scope, ...]) -> bool:

@@ -43,6 +43,8 @@ class Claims:
     expires: float
     jti: str = ""
     issued: float = 0.0
+    context: int | None = None
+    """Rid of the survivor in whose context `patient/` scopes of a provider's token stand."""
 
 
 VerifiedClaims = NewType("VerifiedClaims", Claims)
@@ -59,7 +61,12 @@ def mint(
     lifetime: int,
     emergency_reason: str | None = None,
 ) -> str:
-    """A signed access token for a client; the caller has checked purpose and scope."""
+    """A signed access token for a client; the caller has checked purpose and scope.
+
+    ValueError for an app of people: whom its token is for only its provider can say.
+    """
+    if client.openid_issuer is not None:
+        raise ValueError("a provider issues the tokens of this client")
     now = time.time()
     key = keys.signing(now)
     claims: dict[str, Any] = {
@@ -89,7 +96,8 @@ def mint(
     return token
 
 
-def _refuse(description: str) -> FhirError:
+def refuse(description: str) -> FhirError:
+    """401 with WWW-Authenticate (RFC 6750 section 3). description: a clause about the token, fixed words."""
     return fhir_error(
         IssueCode.LOGIN,
         f"The request needs a valid bearer token: {description}.",
@@ -121,6 +129,17 @@ class TokenVerifier:
         self.rate = rate
         self._known: dict[bytes, VerifiedClaims] = {}
         self._known_by: SigningKeys | None = None
+        self._outside: dict[bytes, VerifiedClaims] = {}
+
+    def knows(self, digest: bytes) -> bool:
+        """Whether a token of an outside provider is known by its SHA-256."""
+        return digest in self._outside
+
+    def learn(self, digest: bytes, claims: VerifiedClaims) -> None:
+        """Take a token of an outside provider, verified by `app.security.people`, until it expires."""
+        if len(self._outside) >= _CACHE_SIZE:
+            self._outside.pop(next(iter(self._outside)))
+        self._outside[digest] = claims
 
     def verify(self, authorization: str | None) -> VerifiedClaims:
         """Claims of an `Authorization` header; 401 with WWW-Authenticate otherwise (RFC 6750).
@@ -128,22 +147,23 @@ class TokenVerifier:
         503 while this process cannot know what was revoked.
         """
         if authorization is None or authorization[:7].lower() != "bearer ":
-            raise _refuse("none was sent")
+            raise refuse("none was sent")
         token = authorization[7:].strip()
         digest = hashlib.sha256(token.encode()).digest()
         if self._keys() is not self._known_by:
             # Keys have changed: what an old one signed is looked at again.
             self._known_by = self._keys()
             self._known.clear()
-        claims = self._known.get(digest)
+        claims = self._known.get(digest) or self._outside.get(digest)
         if claims is None:
             claims = self.check(token)
             if len(self._known) >= _CACHE_SIZE:
                 self._known.pop(next(iter(self._known)))
             self._known[digest] = claims
         elif claims.expires <= time.time():
-            del self._known[digest]
-            raise _refuse("it has expired")
+            self._known.pop(digest, None)
+            self._outside.pop(digest, None)
+            raise refuse("it has expired")
         if not self._trusted():
             raise fhir_error(
                 IssueCode.TRANSIENT,
@@ -151,7 +171,7 @@ class TokenVerifier:
                 headers=(("Retry-After", "1"),),
             )
         if self._revocations.revoked(claims.client_id, claims.jti, claims.issued):
-            raise _refuse("it has been revoked")
+            raise refuse("it has been revoked")
         return claims
 
     def admit(self, authorization: str | None) -> VerifiedClaims:
@@ -170,9 +190,9 @@ class TokenVerifier:
             kid = header.get("kid")
             key = self._keys().public(kid) if isinstance(kid, str) else None
             if key is None:
-                raise _refuse("its key is unknown")
+                raise refuse("its key is unknown")
             if header.get("typ") != _TYPE or "crit" in header:
-                raise _refuse("it is no access token")
+                raise refuse("it is no access token")
             body = jwt.decode(
                 token,
                 key,
@@ -202,4 +222,4 @@ class TokenVerifier:
                 )
             )
         except (JWTError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise _refuse("it is malformed, expired or not ours") from error
+            raise refuse("it is malformed, expired or not ours") from error

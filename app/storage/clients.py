@@ -13,7 +13,10 @@ import asyncpg
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A registered client application and whom it acts for (rids)."""
+    """A registered client application and whom it acts for (rids).
+
+    openid_issuer: the provider whose tokens people use the app with; it has no secret and no keys here.
+    """
 
     client_id: str
     organization: int
@@ -27,6 +30,7 @@ class Client:
     jwks_url: str | None
     secret_hash: str | None
     revoked: bool
+    openid_issuer: str | None = None
 
 
 def _client(row: asyncpg.Record) -> Client:
@@ -43,6 +47,7 @@ def _client(row: asyncpg.Record) -> Client:
         row["jwks_url"],
         row["secret_hash"],
         row["revoked_at"] is not None,
+        row["openid_issuer"],
     )
 
 
@@ -61,12 +66,13 @@ async def save_client(pool: asyncpg.Pool, client: Client) -> None:
     """Add a client, or replace the registration of the same id (which also lifts a revocation)."""
     await pool.execute(
         "INSERT INTO tl.client (client_id, organization, practitioner, patient, scope, purposes, "
-        "emergency, privacy_officer, jwks, jwks_url, secret_hash) "
-        "VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9::jsonb,$10,$11) ON CONFLICT (client_id) DO UPDATE SET "
+        "emergency, privacy_officer, jwks, jwks_url, secret_hash, openid_issuer) "
+        "VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9::jsonb,$10,$11,$12) ON CONFLICT (client_id) DO UPDATE SET "
         "organization=excluded.organization, practitioner=excluded.practitioner, "
         "patient=excluded.patient, scope=excluded.scope, purposes=excluded.purposes, "
         "emergency=excluded.emergency, privacy_officer=excluded.privacy_officer, "
         "jwks=excluded.jwks, jwks_url=excluded.jwks_url, secret_hash=excluded.secret_hash, "
+        "openid_issuer=excluded.openid_issuer, "
         "revoked_at=NULL, tokens_void_at=clock_timestamp()",
         client.client_id,
         client.organization,
@@ -79,6 +85,7 @@ async def save_client(pool: asyncpg.Pool, client: Client) -> None:
         json.dumps(client.jwks) if client.jwks else None,
         client.jwks_url,
         client.secret_hash,
+        client.openid_issuer,
     )
 
 

@@ -195,6 +195,18 @@ async def directory_rid(database: Database, type_code: int, id_: str) -> int | N
         return rid
 
 
+async def directory_custodian(database: Database, type_code: int, id_: str) -> int | None:
+    """The custodian of an open directory entry; None where there is none. For administration."""
+    async with database.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT tl.enter('{0}', '{0}', 0, NULL, 1, 0)")
+        custodian: int | None = await connection.fetchval(
+            "SELECT custodian FROM tl.resource WHERE type = $1 AND id = $2 AND NOT deleted",
+            type_code,
+            id_,
+        )
+        return custodian
+
+
 @dataclass(frozen=True, slots=True)
 class Referenced:
     """A resource found by its literal reference, with its label mask."""

@@ -28,10 +28,15 @@ class Constrained:
 
 @dataclass(frozen=True, slots=True)
 class ReadScope:
-    """The types a token reads. whole: codes of those without a constraint. partly: the others."""
+    """What a token reads. whole: codes of the types without a constraint, None for all. partly: the others.
 
-    whole: tuple[int, ...]
+    patient: the rid of the survivor in whose context a `patient/` token stands: nothing is read that is
+    about other people, also where those permitted it.
+    """
+
+    whole: tuple[int, ...] | None
     partly: tuple[Constrained, ...]
+    patient: int | None = None
 
 
 def mark(row: str) -> str:
@@ -59,7 +64,11 @@ def narrowed(
 
 
 def _condition(scope: ReadScope, parameter: Callable[[Any, str], str]) -> Callable[[str], str]:
-    whole = parameter(list(scope.whole), "smallint[]")
+    whole = None if scope.whole is None else parameter(list(scope.whole), "smallint[]")
+    # The audit files what is about a survivor under minus the rid.
+    context = (
+        None if scope.patient is None else parameter([scope.patient, -scope.patient], "bigint[]")
+    )
     partly = [
         (
             parameter(each.type_code, "smallint"),
@@ -69,6 +78,14 @@ def _condition(scope: ReadScope, parameter: Callable[[Any, str], str]) -> Callab
     ]
 
     def over(row: str) -> str:
+        within = (
+            ""
+            if context is None
+            else f" AND ({row}.patient IS NULL OR {row}.patient = ANY ({context})"
+            f" OR {row}.co_subjects && {context})"
+        )
+        if whole is None:
+            return within
         alternatives = [f"{row}.type = ANY ({whole})"]
         for type_code, groups in partly:
             tests = [
@@ -77,6 +94,6 @@ def _condition(scope: ReadScope, parameter: Callable[[Any, str], str]) -> Callab
                 for keys in groups
             ]
             alternatives.append(" AND ".join([f"{row}.type = {type_code}", *tests]))
-        return f" AND ({' OR '.join(alternatives)})"
+        return f"{within} AND ({' OR '.join(alternatives)})"
 
     return over

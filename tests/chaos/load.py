@@ -21,6 +21,9 @@ WRITERS = 16
 WRITES = int(os.environ.get("TL_CHAOS_WRITES", "200"))
 """Acknowledged writes before the blow falls; `make chaos` takes 10,000."""
 
+PATIENCE = 300 + WRITES // 4
+"""Seconds until that many must have been acknowledged, on a machine that does other things as well."""
+
 
 @dataclass
 class Acknowledged:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.chaos.load import Acknowledged, check_everything, client, postmaster, token
+from tests.chaos.load import PATIENCE, Acknowledged, check_everything, client, postmaster, token
 from tests.commands.program import PROGRAM, Served, environment, serving, throughline
 
 
@@ -31,7 +31,7 @@ async def _until_the_blow(served: Served, bearer: str, blow: Callable[[], None])
         await due.wait()
         blow()
 
-    async with asyncio.timeout(300):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(strike(), acknowledged.gather(served.base, bearer, due))
     return acknowledged
 
@@ -45,7 +45,7 @@ def _kill_postgresql(served: Served) -> None:
 
 
 async def test_every_acknowledged_write_and_read_is_there_after_a_kill(state: Path) -> None:
-    with serving(state, "serve") as served:
+    with serving(state, "serve", TL_TOKEN_LIFETIME_SECONDS=str(4 * PATIENCE)) as served:
         secret = client(state, served)
         bearer = token(served, secret)
         first = await _until_the_blow(served, bearer, lambda: _kill_the_service(served))

@@ -5,26 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from jose import jwk, jwt
 
 from app.main import create_app
 from app.security import clients
 from app.security.assertions import ASSERTION_TYPE
 from tests.conftest import Cluster, Database
+from tests.security.keys import TOKEN_URL, KeyPair
 from tests.spine.conftest import World, open_world, world
 
-__all__ = ["world"]
-
-TOKEN_URL = "http://127.0.0.1:8000/oauth/token"
+__all__ = ["TOKEN_URL", "KeyPair", "world"]
 
 
 @pytest.fixture
@@ -54,46 +48,6 @@ async def within_a_second(holds: Callable[[], Awaitable[bool]]) -> None:
     while not await holds():
         assert time.monotonic() < end, "it did not come true within a second"
         await asyncio.sleep(0.01)
-
-
-@dataclass
-class KeyPair:
-    """A client's key, private and as it is published."""
-
-    algorithm: str
-    kid: str = field(default_factory=lambda: uuid4().hex)
-    pem: str = ""
-    public: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        private = (
-            rsa.generate_private_key(65537, 2048)
-            if self.algorithm == "RS384"
-            else ec.generate_private_key(ec.SECP384R1())
-        )
-        self.pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-        made = jwk.construct(self.pem, self.algorithm).public_key().to_dict()
-        self.public = {k: v.decode() if isinstance(v, bytes) else v for k, v in made.items()}
-        self.public |= {"kid": self.kid}
-
-    def assertion(
-        self, client_id: str, *, headers: dict[str, Any] | None = None, **more: Any
-    ) -> str:
-        now = int(time.time())
-        claims = {
-            "iss": client_id,
-            "sub": client_id,
-            "aud": TOKEN_URL,
-            "exp": now + 240,
-            "jti": uuid4().hex,
-        } | more
-        signed: str = jwt.encode(
-            {k: v for k, v in claims.items() if v is not None},
-            self.pem,
-            algorithm=self.algorithm,
-            headers={"kid": self.kid} | (headers or {}),
-        )
-        return signed
 
 
 def by_assertion(assertion: str, **more: str) -> dict[str, str]:

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from jose import jwt
 
-from app.security.keysets import KeySets, may_be_fetched
+from app.security.fetching import may_be_fetched
+from app.security.keysets import KeySets
 from tests.security.conftest import KeyPair, add_client, by_assertion
 from tests.spine.conftest import AGENCIES, World
 

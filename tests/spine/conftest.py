@@ -16,6 +16,7 @@ from app.interactions import writing
 from app.main import create_app
 from app.routers.service import Service
 from app.security import clients
+from app.security.fetching import open_http
 from app.settings import Settings
 from app.storage.database import Caller, base_closure
 from tests.conftest import Database
@@ -83,11 +84,16 @@ async def world(database: Callable[[], Database], tmp_path: Path) -> AsyncIterat
 
 
 @asynccontextmanager
-async def open_world(made: Database, state: Path, **more: Any) -> AsyncIterator[World]:
+async def open_world(
+    made: Database,
+    state: Path,
+    connect: Callable[[], httpx.AsyncClient] = open_http,
+    **more: Any,
+) -> AsyncIterator[World]:
     """The service on a database, with the four agencies registered. more: settings."""
     bounds = {"max_body_bytes": 200_000, "max_bundle_entries": 20}
     settings = Settings(state_dir=state, **bounds | more)
-    application = create_app(settings, made.service_url)
+    application = create_app(settings, made.service_url, connect)
     transport = httpx.ASGITransport(app=application)
     async with (
         application.router.lifespan_context(application),
