@@ -44,11 +44,17 @@ _NAMES: Final = {
 }
 
 
-def run(base_url: str, token: Tokens, console: Console) -> int:
+def run(
+    base_url: str,
+    token: Tokens,
+    console: Console,
+    agency: Callable[[httpx.Client, str, str], Agency] = Agency,
+) -> int:
     """Play the tour; 0 where every expectation held, 1 otherwise.
 
     base_url: of the service (`http://127.0.0.1:8000`) or of its FHIR base. The demo must be loaded:
     its Organizations and the PHQ-9 are referred to. What `token` raises is passed on.
+    agency: makes an agency's way to the service of a client, a name and a token.
     """
     base = base_url.rstrip("/")
     base = base if base.endswith("/fhir") else f"{base}/fhir"
@@ -60,10 +66,10 @@ def run(base_url: str, token: Tokens, console: Console) -> int:
             return 1
         tour = _Tour(
             Telling(console),
-            river=Agency(http, "River Clinic", token("river-clinic", _PURPOSE)),
-            harbor=Agency(http, "Harbor Psychiatry", token("harbor-psychiatry", _PURPOSE)),
-            door=Agency(http, "Open Door Shelter", token("open-door-shelter", _PURPOSE)),
-            bridge=Agency(http, "Bridge Legal Aid", token("bridge-legal-aid", _PURPOSE)),
+            river=agency(http, "River Clinic", token("river-clinic", _PURPOSE)),
+            harbor=agency(http, "Harbor Psychiatry", token("harbor-psychiatry", _PURPOSE)),
+            door=agency(http, "Open Door Shelter", token("open-door-shelter", _PURPOSE)),
+            bridge=agency(http, "Bridge Legal Aid", token("bridge-legal-aid", _PURPOSE)),
         )
         try:
             tour.play()
