@@ -23,6 +23,7 @@ check: $(STAMP) ## Format, lint, types and layers, without running anything
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p app
 	$(BIN)/lint-imports
+	@$(BIN)/python -m tools.migration_rule
 
 test: check ## Check, then run every test on a real database
 	$(BIN)/pytest -n 2

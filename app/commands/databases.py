@@ -191,10 +191,12 @@ def _at_this_release(service: str, settings: Settings) -> bool:
 
 
 def _upgrade(owner: str, settings: Settings) -> None:
-    from app.storage.migrate import upgrade
+    from app.storage.migrate import NewerDatabaseError, upgrade
 
     try:
         upgrade(owner, settings.service_role, service_password(settings))
+    except NewerDatabaseError as error:
+        raise CommandError(str(error)) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise CommandError(
             f"The database role may not migrate: {first_line(error)}. Set TL_MIGRATION_DATABASE_URL to a "

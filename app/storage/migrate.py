@@ -18,6 +18,7 @@ from alembic import command
 from alembic.config import Config
 from psycopg import sql
 
+from app import __version__
 from app.consent import labelling, labels
 from app.fhir_mappings import registry
 from app.storage import predicate
@@ -212,16 +213,38 @@ def _make_roles(url: str, service_role: str, service_password: str | None) -> No
             return
 
 
+class NewerDatabaseError(RuntimeError):
+    """The database belongs to a later release than this one; the message says to which."""
+
+
+def _refuse_newer(connection: psycopg.Connection) -> None:
+    row = connection.execute(
+        "SELECT obj_description(to_regclass('tl.routine'), 'pg_class')"
+    ).fetchone()
+    of = str(row[0]) if row is not None and row[0] is not None else ""
+    if of and _number(of) > _number(__version__):
+        raise NewerDatabaseError(
+            f"The database is of release {of}, and this is release {__version__}, which would take back what "
+            "that one needs. Start the later release."
+        )
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in version.split(".") if each.isdigit())
+
+
 def upgrade(url: str, service_role: str, service_password: str | None = None) -> None:
     """Migrate the database at `url` (a role that may create roles and tables) to the present release.
 
     Safe to repeat and to run from several processes: an advisory lock holds the others back.
+    NewerDatabaseError where a later release has migrated it.
     """
     config = Config()
     config.set_main_option("script_location", str(_migrations()))
     config.attributes["url"] = url
     with psycopg.connect(url, autocommit=True) as lock:
         lock.execute("SELECT pg_advisory_lock(7401)")
+        _refuse_newer(lock)
         command.upgrade(config, "head")
         _make_roles(url, service_role, service_password)
         with psycopg.connect(url) as connection:
@@ -242,6 +265,9 @@ def upgrade(url: str, service_role: str, service_password: str | None = None) ->
                     "INSERT INTO tl.routine (digest) VALUES (%s) "
                     "ON CONFLICT (singleton) DO UPDATE SET digest = excluded.digest",
                     (digest,),
+                )
+                connection.execute(
+                    sql.SQL("COMMENT ON TABLE tl.routine IS {}").format(sql.Literal(__version__))
                 )
 
 
