@@ -129,13 +129,14 @@ async def load_demo(opened: Database, progress: demo.Progress) -> None:
         each.client: await registration.organization(opened, each.organization)
         for each in demo.CLIENTS
     }
-    purposes = {each.client: purpose_bit(each.writes_for) for each in demo.CLIENTS}
+    registered = {each.client: each for each in demo.CLIENTS}
 
     async def transact(client: str, bundle: dict[str, Any]) -> object:
+        own = registered[client].patient
         caller = await resolve_caller(
             opened.pool,
-            Identity(rids[client], None, None),
-            purpose=purposes[client],
+            Identity(rids[client], None, await registration.person(opened, own)),
+            purpose=purpose_bit(registered[client].writes_for),
             emergency=False,
         )
         return await writing.write(
@@ -162,4 +163,5 @@ async def load_demo(opened: Database, progress: demo.Progress) -> None:
             purposes_of_use=each.purposes,
             emergency=each.emergency,
             privacy_officer=each.privacy_officer,
+            patient=await registration.person(opened, each.patient),
         )

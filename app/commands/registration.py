@@ -70,13 +70,18 @@ async def add_client(
             jwks=jwks,
             jwks_url=jwks_url,
             practitioner=await _rid(opened, "Practitioner", practitioner_id),
-            patient=await _rid(opened, "Patient", patient_id),
+            patient=await person(opened, patient_id),
             emergency=emergency,
             privacy_officer=privacy_officer,
             openid_issuer=openid_issuer,
         )
     except ValueError as error:
         raise CommandError(f"The client cannot be registered: {error}.") from error
+
+
+async def person(opened: Database, patient_id: str | None) -> int | None:
+    """The rid of the Patient whose own app a client is; CommandError where there is none, None for None."""
+    return await _rid(opened, "Patient", patient_id)
 
 
 async def _rid(opened: Database, type_: str, id_: str | None) -> int | None:

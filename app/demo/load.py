@@ -34,6 +34,7 @@ class Registration:
     organization: id of the Organization it speaks for. purposes: the first is what a token has where
     none is asked for. emergency: may ask for ETREAT with a written reason. privacy_officer: its
     Consents release the whole record. writes_for: the purpose of use with which `load` writes.
+    patient: the id of the survivor whose own app it is; then it speaks for no organization.
     """
 
     client: str
@@ -43,6 +44,7 @@ class Registration:
     writes_for: str
     emergency: bool = False
     privacy_officer: bool = False
+    patient: str | None = None
 
 
 _CARE: Final = ("TREAT", "CAREMGT", "COC")
@@ -61,8 +63,17 @@ CLIENTS: Final = (
         "HCOMPL",
         privacy_officer=True,
     ),
+    Registration("county-police", "county-police", "system/*.rs", ("HLEGAL",), "HLEGAL"),
+    Registration(
+        "survivor-b-app",
+        "river-clinic",
+        "patient/*.cruds",
+        ("PATRQT",),
+        "PATRQT",
+        patient="survivor-b",
+    ),
 )
-"""Who is registered, each with the Organization that its first Bundle writes."""
+"""Who is registered, each with the Organization that its first Bundle writes; a survivor's app writes none."""
 
 
 @dataclass(frozen=True, slots=True)

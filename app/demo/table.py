@@ -24,6 +24,8 @@ ASKED: Final = (
     ("bridge-legal-aid", "TREAT"),
     ("bridge-legal-aid", "COC"),
     ("privacy-officer", "HCOMPL"),
+    ("county-police", "HLEGAL"),
+    ("survivor-b-app", "PATRQT"),
 )
 """Client and purpose of each section: a purpose that nobody agreed to shows less."""
 

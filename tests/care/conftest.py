@@ -5,8 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import asyncpg
 import httpx
 
+from app.security import clients
 from tests.spine.conftest import (  # noqa: F401 - world is a fixture
     AGENCIES,
     Agency,
@@ -27,6 +29,7 @@ TASK_CODE = "http://hl7.org/fhir/CodeSystem/task-code"
 NEED = "https://throughline.example/fhir/CodeSystem/need"
 LOINC = "http://loinc.org"
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+OWN_APP = "patient/*.cruds"
 
 
 def reference(target: str) -> dict[str, str]:
@@ -149,3 +152,31 @@ async def referral(world: World, patient: str, **more: Any) -> Json:  # noqa: F8
         ),
     )
     return stored[2]
+
+
+async def own_app(
+    world: World,  # noqa: F811
+    patient: str,
+    type_: str = "Patient",
+) -> Agency:
+    """The app of a survivor (or of a relative), with a token of its own."""
+    owner = await asyncpg.connect(world.database.admin_url)
+    rid = await owner.fetchval(
+        "SELECT r.rid FROM tl.resource r JOIN tl.resource_type t ON t.code = r.type "
+        "WHERE r.id = $1 AND t.name = $2",
+        patient,
+        type_,
+    )
+    await owner.close()
+    name = f"app-{patient}"
+    secret = await clients.add_client(
+        world.service.database.pool,
+        client_id=name,
+        organization=world.organizations[LEGAL],
+        scope=OWN_APP,
+        purposes_of_use=("PATRQT",),
+        patient=rid,
+    )
+    world.secrets[name] = secret or ""
+    answer = await world.token(name)
+    return Agency(world.http, {"Authorization": f"Bearer {answer.json()['access_token']}"})

@@ -19,6 +19,7 @@ from tests.care.conftest import (
     actions,
     actor,
     classes,
+    concept,
     consent,
     created,
     found,
@@ -214,6 +215,74 @@ async def test_the_summary_has_the_sections_of_the_international_patient_summary
     assert {code for code, s in sections.items() if "emptyReason" in s} == {"48765-2", "10160-0"}
     inside = [entry["fullUrl"] for entry in bundle["entry"]]
     assert len(inside) == len(set(inside)) == 4
+
+
+async def test_each_section_of_the_summary_has_what_belongs_to_it(world: World) -> None:
+    patient = await new_patient(world[RIVER])
+    subject = reference(f"Patient/{patient}")
+    terms = "http://terminology.hl7.org/CodeSystem"
+
+    def seen(category: str, code: str = "1-1") -> Json:
+        return {
+            "resourceType": "Observation",
+            "status": "final",
+            "category": [concept(f"{terms}/observation-category", category)],
+            "code": concept("http://loinc.org", code),
+            "subject": subject,
+        }
+
+    def problem(status: str) -> Json:
+        return {
+            "resourceType": "Condition",
+            "clinicalStatus": concept(f"{terms}/condition-clinical", status),
+            "code": {"text": status},
+            "subject": subject,
+        }
+
+    def flag(status: str) -> Json:
+        return {
+            "resourceType": "Flag",
+            "status": status,
+            "code": {"text": f"Call in the morning ({status})"},
+            "subject": subject,
+        }
+
+    device = {
+        "resourceType": "DeviceUseStatement",
+        "status": "active",
+        "subject": subject,
+        "device": {"display": "Hearing aid"},
+    }
+    report = {
+        "resourceType": "DiagnosticReport",
+        "status": "final",
+        "code": {"text": "X-ray"},
+        "subject": subject,
+    }
+    wanted = {
+        "11450-4": [problem("active")],
+        "11348-0": [problem("resolved")],
+        "46264-8": [device],
+        "30954-2": [seen("laboratory"), report],
+        "8716-3": [seen("vital-signs")],
+        "29762-2": [seen("social-history", "72166-2")],
+        "10162-6": [seen("exam", "82810-3")],
+        "104605-1": [flag("active")],
+    }
+    expected = {}
+    for code, resources in wanted.items():
+        stored = [await created(world[RIVER], each) for each in resources]
+        expected[code] = [reference(f"{each['resourceType']}/{each['id']}") for each in stored]
+    await created(world[RIVER], flag("inactive"))
+    bundle = (await world[RIVER].get(f"/Patient/{patient}/$summary")).json()
+    assert validate(bundle, expected_type="Bundle") == []
+    sections = bundle["entry"][0]["resource"]["section"]
+    told = {s["code"]["coding"][0]["code"]: s for s in sections}
+    assert {code: told[code]["entry"] for code in wanted} == expected
+    assert "Call in the morning (active)" in told["104605-1"]["text"]["div"]
+    assert "X-ray" in told["30954-2"]["text"]["div"]
+    inside = {entry["fullUrl"].rpartition("/fhir/")[2] for entry in bundle["entry"][1:]}
+    assert {e["reference"] for s in expected.values() for e in s} <= inside
 
 
 async def test_the_summary_says_the_same_of_nothing_and_of_what_is_withheld(world: World) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import asyncpg
 import pytest
 
 from app.consent import labels
-from app.security import clients
 from tests.care.conftest import (
     HARBOR,
     LEGAL,
     RIVER,
     SHELTER,
-    Agency,
     Json,
     World,
     actions,
@@ -28,6 +25,7 @@ from tests.care.conftest import (
     found,
     new_patient,
     observation,
+    own_app,
     post,
     reference,
     release,
@@ -39,35 +37,6 @@ from tests.care.instruments import questionnaire, response
 
 PROGRAM = labels.PROGRAM_SYSTEM
 CHECK_IN = "https://throughline.example/fhir/Questionnaire/safety-check-in"
-SCOPE = (
-    "patient/Goal.cruds patient/QuestionnaireResponse.cruds patient/Consent.cruds patient/Task.cruds "
-    "patient/DocumentReference.cruds patient/Observation.cruds patient/Patient.cruds "
-    "patient/Communication.cruds patient/Flag.rs patient/Questionnaire.rs"
-)
-
-
-async def own_app(world: World, patient: str, type_: str = "Patient") -> Agency:
-    """The app of a survivor (or of a relative), with a token of its own."""
-    owner = await asyncpg.connect(world.database.admin_url)
-    rid = await owner.fetchval(
-        "SELECT r.rid FROM tl.resource r JOIN tl.resource_type t ON t.code = r.type "
-        "WHERE r.id = $1 AND t.name = $2",
-        patient,
-        type_,
-    )
-    await owner.close()
-    name = f"app-{patient}"
-    secret = await clients.add_client(
-        world.service.database.pool,
-        client_id=name,
-        organization=world.organizations[LEGAL],
-        scope=SCOPE,
-        purposes_of_use=("PATRQT",),
-        patient=rid,
-    )
-    world.secrets[name] = secret or ""
-    answer = await world.token(name)
-    return Agency(world.http, {"Authorization": f"Bearer {answer.json()['access_token']}"})
 
 
 def goal(patient: str, **more: Any) -> Json:

@@ -57,6 +57,7 @@ async def test_referrals_stand_in_all_their_states(service: Service) -> None:
         "survivor-a-housing-task": "completed",
         "survivor-a-ride-task": "rejected",
         "survivor-a-amendment": "completed",
+        "survivor-a-transfer-task": "accepted",
         "survivor-b-housing-task": "requested",
         "survivor-b-childcare-task": "accepted",
         "survivor-b-immigration-task": "accepted",
@@ -88,3 +89,27 @@ async def test_the_completed_referral_comes_as_a_package_with_its_letter(service
         "Patient/survivor-a",
     }
     assert (await service.get("harbor-psychiatry", path)).status_code == 404
+
+
+async def test_a_roster_is_the_shelters_and_a_report_goes_to_the_police_by_its_consent_alone(
+    service: Service,
+) -> None:
+    roster = "/Group/survivor-a-peer-group"
+    purposes = {"open-door-shelter": "COC", "county-police": "HLEGAL", "survivor-b-app": "PATRQT"}
+    seen = {
+        client: (await service.get(client, roster, purpose)).status_code
+        for client, purpose in purposes.items()
+    }
+    assert seen == {"open-door-shelter": 200, "county-police": 404, "survivor-b-app": 404}
+    reports = await _search(service, "county-police", "/DocumentReference", "HLEGAL")
+    assert [each["id"] for each in reports] == ["survivor-a-report"]
+    assert await _search(service, "county-police", "/Patient", "HLEGAL") == []
+
+
+async def test_a_draft_and_a_goal_of_her_own_are_hers(service: Service) -> None:
+    draft, goal = "/DocumentReference/survivor-b-report-draft", "/Goal/survivor-b-own-goal"
+    for client in ("river-clinic", "open-door-shelter", "bridge-legal-aid"):
+        assert (await service.get(client, draft, "TREAT")).status_code == 404
+    assert (await service.get("survivor-b-app", draft, "PATRQT")).status_code == 200
+    assert (await service.get("river-clinic", goal, "TREAT")).status_code == 200
+    assert (await service.get("open-door-shelter", goal, "TREAT")).status_code == 404

@@ -1,6 +1,6 @@
 """What a Patient says about being reached: our extensions, read (docs/care/safety.md). Pure.
 
-- `contact-safety` on Patient.telecom: safe, hours, voicemail-allowed, code-word.
+- `contact-safety` on Patient.telecom: safe, available (days, from, until), hours, voicemail-allowed, code-word.
 - `refused-participant` on Patient: somebody whom the person does not want to meet (an interpreter, a relative).
 - `substitute-address` on Patient.address: the address that an address-confidentiality programme gives.
 - `alias` on Patient.name: a name that the person uses instead of the official one.
@@ -67,6 +67,50 @@ def refused(patient: Json) -> set[str]:
         for extension in patient.get("extension", ())
         if extension.get("url") == REFUSED
     }
+
+
+def same_contact(contact: Json, patient: Json) -> Json | None:
+    """The contact of a person that this is, with what is stated of it; None where it is none of theirs."""
+    wanted = _key(contact)
+    return next((c for c in patient.get("telecom", ()) if wanted and _key(c) == wanted), None)
+
+
+def unprotected(patient: Json) -> list[int]:
+    """Positions of addresses that must not stand beside a substitute one; those that are old may."""
+    addresses = patient.get("address", ())
+    if not any(_flagged(each, SUBSTITUTE_ADDRESS) for each in addresses):
+        return []
+    return [
+        position
+        for position, each in enumerate(addresses)
+        if not _flagged(each, SUBSTITUTE_ADDRESS) and each.get("use") != "old"
+    ]
+
+
+def presented(patient: Json) -> dict[str, Any]:
+    """A person as a document shows them: by the alias where there is one, by the substitute address where there
+    is one, and without a contact that is said to be unsafe.
+    """
+    shown = dict(patient)
+    for element, url in (("name", ALIAS), ("address", SUBSTITUTE_ADDRESS)):
+        chosen = [each for each in patient.get(element, ()) if _flagged(each, url)]
+        if chosen:
+            shown[element] = chosen
+    kept = [c for c in patient.get("telecom", ()) if _stated(c).get("safe") is not False]
+    if len(kept) < len(patient.get("telecom", ())):
+        shown.pop("telecom")
+        shown |= {"telecom": kept} if kept else {}
+    if shown != patient:
+        # The narrative tells what was left out.
+        shown.pop("text", None)
+    return shown
+
+
+def _flagged(element: Json, url: str) -> bool:
+    return any(
+        each.get("url") == url and each.get("valueBoolean") is True
+        for each in element.get("extension", ())
+    )
 
 
 def contacts(node: Any) -> Iterator[tuple[Json, str]]:

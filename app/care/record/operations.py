@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from app.care.contact.safety import presented
 from app.care.questionnaires.operations import Made, organization_of, search
 from app.care.record import match, summary
 from app.errors import IssueCode, fhir_error, not_found
@@ -162,7 +163,9 @@ async def summarize(
     same = [id_, *await person.others(database, caller, rid)]
     subjects = ",".join(f"Patient/{each}" for each in same)
     organization = await organization_of(database, caller)
-    found, contents, rids = [], {f"Patient/{id_}": json_text.dump(patient)}, [rid]
+    # The survivor's own app gets her record as it is; what is handed on shows the names and contacts to use.
+    shown = patient if caller.person is not None else presented(patient)
+    found, contents, rids = [], {f"Patient/{id_}": json_text.dump(shown)}, [rid]
     for section in summary.SECTIONS if may_read("Patient") else ():
         rows = []
         if may_read(section.type):
@@ -171,7 +174,7 @@ async def summarize(
         places = [f"{section.type}/{row.id}" for row in rows]
         contents |= dict(zip(places, (row.content for row in rows), strict=True))
         rids += [row.rid for row in rows]
-        found.append((section, places))
+        found.append((section, [_parsed(row.content) for row in rows]))
     if organization is not None:
         type_, _, organization_id = organization.partition("/")
         for row in await resources.read_many(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from app.care.contact.safety import presented
 from app.care.referrals import document
 from app.consent import labels
 from app.errors import Issue, IssueCode, fhir_error, not_found
@@ -95,7 +96,8 @@ def _minimal_patient(content: bytes) -> bytes:
             "code": "SUBSETTED",
         },
     ]
-    kept = {name: patient[name] for name in _MINIMAL if name in patient}
+    shown = presented(patient)
+    kept = {name: shown[name] for name in _MINIMAL if name in shown}
     return json_text.dump({"resourceType": "Patient", "id": patient["id"], "meta": meta} | kept)
 
 

@@ -9,6 +9,7 @@ from tests.care.conftest import (
     created,
     found,
     new_patient,
+    own_app,
     reference,
     release,
 )
@@ -43,6 +44,11 @@ async def test_a_roster_never_shows_members_to_each_other(world: World) -> None:
     for path in (f"/Group/{group['id']}", f"/Appointment/{meeting['id']}", f"/Patient/{bo}"):
         assert (await world[HARBOR].get(path)).status_code == 404, path
     assert await found(world[HARBOR], f"/Group?member=Patient/{ana}") == []
+    apps = [await own_app(world, each) for each in (ana, bo)]
+    for app in apps:
+        assert (await app.get(f"/Group/{group['id']}")).status_code == 404
+        assert (await app.get(f"/Appointment/{meeting['id']}")).status_code == 404
+        assert len(await found(app, "/Patient")) == 1
     own = await created(
         world[SHELTER],
         {
@@ -54,3 +60,6 @@ async def test_a_roster_never_shows_members_to_each_other(world: World) -> None:
         },
     )
     assert (await world[HARBOR].get(f"/Appointment/{own['id']}")).status_code == 200
+    # An invitation of her own she reads, and the other does not.
+    told = [(await app.get(f"/Appointment/{own['id']}")).status_code for app in apps]
+    assert told == [200, 404]

@@ -12,6 +12,7 @@ from tests.care.conftest import (
     created,
     new_patient,
     observation,
+    own_app,
     reference,
     saved,
 )
@@ -66,5 +67,7 @@ async def test_a_draft_is_the_survivors_alone_when_she_shuts_everybody_out(world
     only = [{"meaning": "instance", "reference": reference(f"DocumentReference/{draft['id']}")}]
     await created(world[RIVER], consent(patient, type="deny", actor=actor(RIVER), data=only))
     # A named deny ends the custodian's own sight too: only her own app is left to read it.
+    app = await own_app(world, patient)
+    assert (await app.get(f"/DocumentReference/{draft['id']}")).status_code == 200
     assert (await world[RIVER].get(f"/DocumentReference/{draft['id']}")).status_code == 404
     assert (await world[RIVER].get(f"/Patient/{patient}")).status_code == 200
