@@ -19,6 +19,7 @@ from tests.demo.test_tour import _served
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "care" / "walkthrough.md"
 CLIENTS = {"RIVER": "river-clinic", "SHELTER": "open-door-shelter", "LEGAL": "bridge-legal-aid"}
+APP = "survivor-b-app"
 MARK = "=-=-= block"
 
 
@@ -31,6 +32,7 @@ def test_the_page_gets_its_tokens_from_the_command_line() -> None:
     first = blocks()[0]
     for name, client in CLIENTS.items():
         assert f"{name}=$(.venv/bin/throughline token --client {client})" in first
+    assert f"APP=$(.venv/bin/throughline token --client {APP})" in first
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -45,6 +47,7 @@ async def test_every_command_of_the_page_does_what_the_page_says(
             lines = [f"FHIR=http://127.0.0.1:{port}/fhir"]
             for name, client in CLIENTS.items():
                 lines.append(f"{name}={await demo.token(client, 'TREAT')}")
+            lines.append(f"APP={await demo.token(APP, 'PATRQT')}")
             for number, block in enumerate(blocks()[1:], start=1):
                 lines += [f"echo; echo '{MARK} {number}'", block]
             shell = await asyncio.create_subprocess_exec(
@@ -57,7 +60,10 @@ async def test_every_command_of_the_page_does_what_the_page_says(
             out, err = await asyncio.wait_for(shell.communicate(), timeout=120)
     assert err.decode() == ""
     told = re.split(rf"\n{MARK} \d+\n", "\n" + out.decode())[1:]
-    _, patient, populated, wrong, right, refused, sent, answers, moved, closed, seen, gone = told
+    _, patient, populated, wrong, right, refused, sent, answers, moved, closed, seen, gone = told[
+        :12
+    ]
+    hours, danger, own, whole = told[12:]
     assert re.fullmatch(r"Patient/[0-9a-f-]{36}\s*", patient)
     assert '"language":"es"' in populated
     assert '"answer":[{"valueString":"Sky"}]' in populated
@@ -78,3 +84,11 @@ async def test_every_command_of_the_page_does_what_the_page_says(
     assert '"status":"completed"' in seen or '"type":"history"' in seen
     assert '"resourceType":"Consent"' in gone
     assert "none that this caller may see" in gone
+    assert "choose a time within those hours" in hours
+    assert hours.count('{"resourceType":"Task"') == 1
+    assert '"priority":"stat"' in danger
+    assert "A task that cannot wait is waiting for you." in danger
+    assert own.startswith('{"resourceType":"Goal"')
+    assert "none that this caller may see" in own
+    for kind in ("Parameters", "Bundle", "CarePlan", "OperationOutcome"):
+        assert f'{{"resourceType":"{kind}"' in whole
