@@ -1,6 +1,6 @@
 """FHIRPath Patch: a Parameters resource whose operations change elements named by FHIRPath.
 
-The paths are those of `app.fhir_mappings.path_syntax` (members, indexes, `where`, `ofType`, `first()`,
+The paths are those of `app.fhir_mappings.path` (members, indexes, `where`, `ofType`, `first()`,
 `last()`, `extension(url)`), which is enough to name an element. Neighbour: `patch_value` builds the values.
 
 Pinned: hl7.org/fhir/R4/fhirpatch.html.
@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.errors import FhirError, IssueCode, fhir_error
+from app.fhir_mappings.fhirpath.syntax import Node
 from app.fhir_mappings.json_text import JsonObject
 from app.fhir_mappings.patch_place import Place, locate, property_of
 from app.fhir_mappings.patch_value import value_of
-from app.fhir_mappings.path import PathError
-from app.fhir_mappings.path_syntax import Node, PathSyntaxError, parse_expression
+from app.fhir_mappings.path import PathError, PathSyntaxError, parse_path
 
 
 def fhirpath_patch(parameters: Mapping[str, Any]) -> Callable[[JsonObject], JsonObject]:
@@ -53,7 +53,7 @@ def _operation(parameter: Mapping[str, Any], where: str) -> Callable[[JsonObject
             where,
         )
     try:
-        node = parse_expression(path)
+        node = parse_path(path)
     except PathSyntaxError as error:
         raise fhir_error(
             IssueCode.NOT_SUPPORTED,

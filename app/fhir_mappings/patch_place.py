@@ -1,7 +1,7 @@
 """Where in a resource a FHIRPath points: the object or list that holds each element, so that it can change.
 
-Pinned: hl7.org/fhir/R4/fhirpatch.html, hl7.org/fhir/R4/json.html. Neighbours: `path_syntax` (the tree),
-`path` (criteria of `where`), `structure` (which JSON properties an element may stand in).
+Pinned: hl7.org/fhir/R4/fhirpatch.html, hl7.org/fhir/R4/json.html. Neighbours: `path` (the subset of
+FHIRPath, criteria of `where`), `structure` (which JSON properties an element may stand in).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.fhir_mappings.fhirpath.syntax import Call, Indexer, Literal, Member, Node, TypeOperation
 from app.fhir_mappings.json_text import JsonObject
 from app.fhir_mappings.path import PathError, criterion, is_subtype
-from app.fhir_mappings.path_syntax import Call, Cast, Constant, Index, Member, Node
 from app.fhir_mappings.structure import Slot, definition
 
 
@@ -77,9 +77,9 @@ def _locate(node: Node | None, focus: list[Place], root: JsonObject) -> list[Pla
             return focus
         case Member(of, name):
             return [e for place in _locate(of, focus, root) for e in _children(place, name)]
-        case Index(of, number):
-            return _locate(of, focus, root)[number : number + 1]
-        case Cast(of, name) | Call(of, "as" | "ofType", (Member(None, name),)):
+        case Indexer(of, Literal(_, digits)):
+            return _locate(of, focus, root)[int(digits) : int(digits) + 1]
+        case TypeOperation("as", of, name) | Call(of, "as" | "ofType", (Member(None, name),)):
             return [e for e in _locate(of, focus, root) if is_subtype(e.type, name)]
         case Call(of, "first", ()):
             return _locate(of, focus, root)[:1]
@@ -87,7 +87,7 @@ def _locate(node: Node | None, focus: list[Place], root: JsonObject) -> list[Pla
             return _locate(of, focus, root)[-1:]
         case Call(of, "where", (test,)):
             return [e for e in _locate(of, focus, root) if criterion(test, e.type)(e.value, root)]
-        case Call(of, "extension", (Constant(str(url)),)):
+        case Call(of, "extension", (Literal("string", url),)):
             return [
                 e
                 for place in _locate(of, focus, root)

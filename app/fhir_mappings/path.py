@@ -2,7 +2,9 @@
 
 An expression becomes *tracks*: chains of plain steps over JSON, each ending in one FHIR type that
 is known beforehand, because R4's structure says which JSON properties a step can mean. A union's
-members about other types give no track. Syntax: `app.fhir_mappings.path_syntax`; the tracks are run
+members about other types give no track. Syntax: `app.fhir_mappings.fhirpath.syntax`, of which only the
+words that R4's search parameters use are taken (`parse_path`), so that a parameter that would be read wrongly
+is never read at all. The tracks are run
 by `app.fhir_mappings.index_rows` and `app.fhir_mappings.clinical_time`.
 
 `resolve() is T` asks no storage: the type is read from the reference itself, and a reference that
@@ -16,21 +18,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from app.fhir_mappings.json_text import JsonObject
-from app.fhir_mappings.path_syntax import (
+from app.fhir_mappings.fhirpath.syntax import (
     Call,
-    Cast,
-    Constant,
-    Index,
+    FhirPathError,
+    Indexer,
+    Literal,
     Member,
     Node,
     Operation,
-    PathSyntaxError,
-    TypeTest,
-    parse_expression,
+    TypeOperation,
+    below,
+    parse_fhirpath,
 )
+from app.fhir_mappings.json_text import JsonObject
 from app.fhir_mappings.reference_value import target_type
 from app.fhir_mappings.structure import Slot, definition, type_names
 
@@ -38,6 +40,10 @@ Step: TypeAlias = Callable[[list[Any], JsonObject], list[Any]]
 """From values, and the resource that they stand in, to values."""
 
 Predicate: TypeAlias = Callable[[Any, JsonObject], bool]
+
+
+class PathSyntaxError(ValueError):
+    """An expression outside of the subset; the message says what was not understood."""
 
 
 class PathError(ValueError):
@@ -96,7 +102,43 @@ def compile_path(expression: str, resource_type: str) -> Path:
     element that it names does not exist in R4, or a function stands where it has no meaning here.
     """
     focus = (Track(resource_type, None, ()),)
-    return Path(_tracks(parse_expression(expression), focus))
+    return Path(_tracks(parse_path(expression), focus))
+
+
+_OPERATORS: Final = frozenset({"|", "=", "!=", "and"})
+
+
+def parse_path(text: str) -> Node:
+    """The tree of an expression of the subset that names elements; PathSyntaxError for more than that."""
+    try:
+        tree = parse_fhirpath(text)
+    except FhirPathError as error:
+        raise PathSyntaxError(str(error)) from error
+    level = [tree]
+    while level:
+        for node in level:
+            if not _known(node):
+                raise PathSyntaxError("more of FHIRPath than names an element")
+        level = [
+            each
+            for node in level
+            for each in ([node.of] if isinstance(node, Indexer) else below(node))
+        ]
+    return tree
+
+
+def _known(node: Node) -> bool:
+    match node:
+        case Member() | Call() | TypeOperation():
+            return True
+        case Indexer(_, Literal("number", digits)):
+            return digits.isdigit()
+        case Operation(operator, _, _):
+            return operator in _OPERATORS
+        case Literal(kind, _):
+            return kind in ("string", "boolean")
+        case _:
+            return False
 
 
 def is_subtype(name: str, of: str) -> bool:
@@ -126,19 +168,19 @@ def _tracks(node: Node, focus: tuple[Track, ...]) -> tuple[Track, ...]:
             return _tracks(left, focus) + _tracks(right, focus)
         case Member(of, name):
             return _member(of, name, focus)
-        case Cast(of, name) | Call(of, "as" | "ofType", (Member(None, name),)):
+        case TypeOperation("as", of, name) | Call(of, "as" | "ofType", (Member(None, name),)):
             tracks = _of(of, focus)
             found = tuple(each for each in tracks if is_subtype(each.type, name))
             if tracks and not found:
                 raise PathError(f"never of type {name}")
             return found
-        case Index(of, number):
-            return tuple(_then(each, _item(number)) for each in _tracks(of, focus))
+        case Indexer(of, Literal(_, digits)):
+            return tuple(_then(each, _item(int(digits))) for each in _tracks(of, focus))
         case Call(of, "where", (criterion,)):
             return tuple(
                 _then(each, _filter(_predicate(criterion, each.type))) for each in _of(of, focus)
             )
-        case Call(of, "extension", (Constant(str(url)),)):
+        case Call(of, "extension", (Literal("string", url),)):
             return tuple(
                 _then(longer, _filter(_has_url(url)))
                 for each in _of(of, focus)
@@ -178,17 +220,18 @@ def _predicate(node: Node, type_name: str) -> Predicate:
         case Operation("and", left, right):
             first, second = _predicate(left, type_name), _predicate(right, type_name)
             return lambda value, root: first(value, root) and second(value, root)
-        case Operation("=" | "!=" as operator, of, Constant(constant)):
+        case Operation("=" | "!=" as operator, of, Literal(kind, text)):
+            constant = text if kind == "string" else text == "true"
             return _comparison(Path(_tracks(of, focus)), constant, equal=operator == "=")
         case Call(of, "exists", ()) if of is not None:
             steps = tuple(each.steps for each in _tracks(of, focus))
             return lambda value, root: any(run(each, [value], root) for each in steps)
-        case Call(None, "hasExtension", (Constant(str(url)),)):
+        case Call(None, "hasExtension", (Literal("string", url),)):
             has_url = _has_url(url)
             return lambda value, root: any(
                 has_url(each, root) for each in value.get("extension", ())
             )
-        case TypeTest(Call(None, "resolve", ()), name):
+        case TypeOperation("is", Call(None, "resolve", ()), name):
             if type_name != "Reference":
                 raise PathError("only a Reference resolves")
             return lambda value, root: target_type(value, root) == name
@@ -245,5 +288,6 @@ __all__ = [
     "criterion",
     "extend",
     "is_subtype",
+    "parse_path",
     "run",
 ]

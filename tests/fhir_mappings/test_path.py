@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
-from app.fhir_mappings.path import PathError, PathSyntaxError, compile_path, is_subtype
-from app.fhir_mappings.path_syntax import Cast, Member, Operation, parse_expression
+from app.fhir_mappings.fhirpath.syntax import Member, Operation, TypeOperation
+from app.fhir_mappings.path import (
+    PathError,
+    PathSyntaxError,
+    compile_path,
+    is_subtype,
+    parse_path,
+)
 
 
 def values(expression: str, resource: dict[str, Any]) -> list[tuple[Any, str]]:
@@ -205,16 +211,21 @@ def test_what_the_structure_cannot_follow_is_refused(expression: str) -> None:
         "Patient name",
         "Patient.name > 2",
         "%resource",
+        "-Patient.name",
+        "Patient.name[1.5]",
+        "Patient.name.where(use = @2020)",
+        "Patient.name or Patient.photo",
+        "Patient.name.where($this = 'x')",
     ],
 )
 def test_what_is_outside_of_the_subset_is_no_syntax(expression: str) -> None:
     with pytest.raises(PathSyntaxError):
-        parse_expression(expression)
+        parse_path(expression)
 
 
 def test_a_cast_binds_tighter_than_a_union_and_a_union_than_a_comparison() -> None:
     name, alias = Member(None, "name"), Member(None, "alias")
-    assert parse_expression("name | alias as string") == Operation("|", name, Cast(alias, "string"))
-    assert parse_expression("name = name | alias") == Operation(
-        "=", name, Operation("|", name, alias)
+    assert parse_path("name | alias as string") == Operation(
+        "|", name, TypeOperation("as", alias, "string")
     )
+    assert parse_path("name = name | alias") == Operation("=", name, Operation("|", name, alias))

@@ -1,8 +1,8 @@
 """FHIRPath text as a tree: the whole grammar of N1 but quantities of time words.
 
 Neighbours: `compiler` turns the tree into closures and refuses functions that it does not know.
-`app.fhir_mappings.path_syntax` reads the small subset that search parameters are written in, whose
-tracks are compiled another way (values with a type known beforehand).
+`app.fhir_mappings.path` takes the small subset that search parameters are written in, and compiles it another
+way (tracks of values with a type known beforehand).
 
 Pinned: hl7.org/fhirpath/N1/grammar.html, hl7.org/fhirpath/N1/#operator-precedence.
 """
@@ -135,7 +135,7 @@ def parse_fhirpath(text: str) -> Node:
         depth += 1
         if depth > MAX_STEPS:
             raise FhirPathError("the expression has too many steps in a row")
-        level = [below for node in level for below in _below(node)]
+        level = [each for node in level for each in below(node)]
     return tree
 
 
@@ -144,11 +144,12 @@ def variables_of(tree: Node) -> list[str]:
     found, level = [], [tree]
     while level:
         found += [node.name for node in level if isinstance(node, Variable)]
-        level = [below for node in level for below in _below(node)]
+        level = [each for node in level for each in below(node)]
     return found
 
 
-def _below(node: Node) -> list[Node]:
+def below(node: Node) -> list[Node]:
+    """The nodes one level down."""
     match node:
         case Member(of, _):
             return [] if of is None else [of]
