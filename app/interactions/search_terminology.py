@@ -3,7 +3,8 @@
 ValueSets and CodeSystems are read as the caller sees them. At most a statement for each round of value
 sets that include others, and one for code systems; none where a search names no terminology.
 
-Pinned: hl7.org/fhir/R4/search.html#token (modifiers). Neighbour: `app.fhir_mappings.value_sets` (pure).
+Pinned: hl7.org/fhir/R4/search.html#token (modifiers).
+Neighbour: `app.fhir_mappings.terminology.expansion` (pure).
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from app.errors import FhirError, IssueCode, fhir_error
-from app.fhir_mappings import structure, value_sets
+from app.fhir_mappings import structure
 from app.fhir_mappings.json_text import parse
 from app.fhir_mappings.search_clauses import Clause, TerminologyClause, TokenClause, rewritten
 from app.fhir_mappings.search_keys import token_key, token_system_key, uri_key
-from app.fhir_mappings.value_sets import CannotExpand, CodeSystemTree, Expansion
+from app.fhir_mappings.terminology import expansion
+from app.fhir_mappings.terminology.expansion import CannotExpand, Expansion
 from app.storage import search_sql
 from app.storage.database import Caller, Reader
 
@@ -113,7 +115,7 @@ async def _look_up(store: _Store, asked: Sequence[TerminologyClause]) -> None:
         for url in tuple(sets):
             resource = store.value_set(url)
             if resource is not None:
-                more, of = value_sets.needed(resource)
+                more, of = expansion.needed(resource)
                 sets |= more
                 systems |= of
     await store.look_up("CodeSystem", systems)
@@ -142,13 +144,14 @@ def _expansion(clause: TerminologyClause, store: _Store) -> Expansion:
         code_system = store.code_system(clause.system)
         if code_system is None:
             raise CannotExpand("The code system is not stored here, so its hierarchy is not known.")
-        tree = CodeSystemTree.of(code_system)
-        codes = tree.above(clause.value) if clause.modifier == "above" else tree.below(clause.value)
+        system = expansion.hierarchy(code_system, clause.system)
+        walk = expansion.above if clause.modifier == "above" else expansion.below
+        codes = walk(system, clause.value)
         return Expansion({(clause.system, code) for code in codes})
     value_set = store.value_set(clause.value)
     if value_set is None:
         raise CannotExpand("No such value set is stored here: give its URL, or ValueSet/id.")
-    return value_sets.expand(value_set, store.value_set, store.code_system)
+    return expansion.expand(value_set, store.value_set, store.code_system)
 
 
 def _refused(clause: TerminologyClause, sentence: str) -> FhirError:
