@@ -21,7 +21,7 @@ from app.consent.purposes import purpose_bit
 from app.fhir_mappings import registry
 from app.interactions.search import SearchRules, search_type
 from app.storage import predicate, resources
-from app.storage.database import Caller, Database, entered
+from app.storage.database import FEW, Caller, Database, entered
 from app.storage.identities import Identity, resolve_caller
 from app.storage.resources import Stored
 from bench.cluster import Cluster
@@ -73,12 +73,13 @@ class Recorder:
         *arguments: Any,
         action: Action = Action.READ,
         by_key: bool = False,
+        planned: bool = False,
         record: str | None = None,
     ) -> list[asyncpg.Record]:
         """Run, and remember."""
-        self.heard.append(Statement(body, arguments, by_key, record))
+        self.heard.append(Statement(body, arguments, by_key or planned, record))
         return await self._database.fetch(
-            caller, body, *arguments, action=action, by_key=by_key, record=record
+            caller, body, *arguments, action=action, by_key=by_key, planned=planned, record=record
         )
 
 
@@ -124,7 +125,7 @@ class Bench:
     caller: Caller
     owners: Mapping[bool, asyncpg.Connection]
     services: Mapping[bool, asyncpg.Connection]
-    """By whether a statement is by key: the service plans those once, and searches for their values."""
+    """By whether a statement is planned once, or for its values."""
 
     @property
     def owner(self) -> asyncpg.Connection:
@@ -242,14 +243,15 @@ async def opened(made: Cluster, plan: Plan) -> AsyncIterator[Bench]:
     )
     owners, services = [
         {
-            by_key: await asyncpg.connect(
+            once: await asyncpg.connect(
                 url,
                 server_settings={
                     "search_path": "tl",
-                    "plan_cache_mode": "force_generic_plan" if by_key else "force_custom_plan",
+                    "plan_cache_mode": "force_generic_plan" if once else "force_custom_plan",
+                    **(FEW if once else {}),
                 },
             )
-            for by_key in (True, False)
+            for once in (True, False)
         }
         for url in (made.owner_url, made.service_url)
     ]

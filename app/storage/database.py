@@ -29,6 +29,12 @@ from app.storage.traced import TracedConnection
 LANES: Final = 12
 """Connections of a process that serve reads by key."""
 
+PLANNED: Final = 6
+"""Connections of a process for searches that are planned once: apart, so that no read waits for them."""
+
+FEW: Final = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off")
+"""Of what is planned once: few rows by an index, whatever a plan for any value may think of how many."""
+
 Pool: TypeAlias = asyncpg.Pool
 """The service's connections."""
 
@@ -85,6 +91,7 @@ class Reader(Protocol):
         *arguments: Any,
         action: Action = Action.READ,
         by_key: bool = False,
+        planned: bool = False,
         record: str | None = None,
     ) -> list[asyncpg.Record]:
         """See `Database.fetch`."""
@@ -122,10 +129,13 @@ class Database:
     of their own, where a plan is made once: planning took three times as long as reading.
     """
 
-    def __init__(self, pool: asyncpg.Pool, searching: asyncpg.Pool, keyed: Lanes) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, searching: asyncpg.Pool, keyed: Lanes, planned: Lanes
+    ) -> None:
         self.pool = pool
         self._searching = searching
         self._keyed = keyed
+        self._planned = planned
         self._grouped: GroupedReads[tuple[str, Caller], asyncpg.Record] = GroupedReads(self._group)
 
     @classmethod
@@ -165,13 +175,13 @@ class Database:
 
         writing = await pool(minimum, maximum, "auto")
         searching = await pool(0, maximum, "force_custom_plan")
-        # Few rows by an index: whatever a plan for any value may think of how many there are.
-        few = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off")
-        keyed = await pool(0, LANES, "force_generic_plan", few)
-        return cls(writing, searching, Lanes(keyed, LANES))
+        keyed = await pool(0, LANES, "force_generic_plan", FEW)
+        planned = await pool(0, PLANNED, "force_generic_plan", FEW)
+        return cls(writing, searching, Lanes(keyed, LANES), Lanes(planned, PLANNED))
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._planned.close()
         await self._keyed.close()
         await self._searching.close()
         await self.pool.close()
@@ -191,15 +201,17 @@ class Database:
         *arguments: Any,
         action: Action = Action.READ,
         by_key: bool = False,
+        planned: bool = False,
         record: str | None = None,
     ) -> list[asyncpg.Record]:
         """Run one entered SELECT; `body` is a sub-select whose own parameters begin at $7.
 
-        by_key: it finds few rows by a unique key, so that one plan fits all values. record: a scalar
+        by_key: it finds few rows by a unique key, so that one plan fits all values. planned:
+        it is a search for which there is but one way. record: a scalar
         sub-select that names the Patient whose record is read, for speed (`predicate.entry`). StaleClosure
         where memberships changed.
         """
-        run = self._keyed.fetch if by_key else self._search
+        run = self._keyed.fetch if by_key else self._planned.fetch if planned else self._search
         text, values = entered(body, record), (*caller.parameters(action), *arguments)
         if caller.scope is not None:
             # One plan for all values is made for the statement as it stands: not for one narrowed.
@@ -220,6 +232,7 @@ class Database:
         for name, pool in (("writes", self.pool), ("searches", self._searching)):
             yield name, pool.get_size(), pool.get_idle_size()
         yield "reads", *self._keyed.connections
+        yield "planned searches", *self._planned.connections
 
     async def fetch_grouped(self, caller: Caller, body: str, key: Key) -> asyncpg.Record | None:
         """The row of one (type code, id), read together with what else this caller reads at the moment.
@@ -263,6 +276,7 @@ class TransactionReader:
         *arguments: Any,
         action: Action = Action.READ,
         by_key: bool = False,
+        planned: bool = False,
         record: str | None = None,
     ) -> list[asyncpg.Record]:
         """As `Database.fetch`; memberships that the transaction itself has written are no staleness."""

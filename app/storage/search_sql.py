@@ -154,8 +154,9 @@ async def page(
         f"JOIN tl.resource r ON r.rid = p.rid AND {predicate.for_query('r', record=record is not None)} "
         f"ORDER BY {outer}",
         *statement.arguments,
-        # One record's newest: there is but one way to find them, and planning it takes longer than finding.
-        by_key=driver.narrow and not driver.clauses and not driver.ids and not query.sort,
+        # Nothing but the newest of a record, a code, a type: there is but one way to find them, and planning
+        # takes longer than finding.
+        planned=not (driver.clauses or driver.ids or query.sort),
         record=record,
     )
     return [found(record, order) for record in records]
