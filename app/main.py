@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__, metrics
@@ -121,9 +120,7 @@ def create_app(
     )
     https = settings.fhir_base.startswith("https://")
     application.add_middleware(Protection, https=https, max_parameters=settings.max_parameters)
-    application.plain_read = ServerErrorMiddleware(
-        Protection(hot_read.serve, https=https, max_parameters=settings.max_parameters)
-    )
+    application.plain_read = hot_read.HotRead(https=https)
     if settings.cors_origins:
         application.add_middleware(
             CORSMiddleware,

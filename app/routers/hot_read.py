@@ -13,11 +13,13 @@ from __future__ import annotations
 from typing import Final
 
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from app.fhir_mappings import registry
 from app.ids import is_logical_id
 from app.routers import instance
+from app.routers.protection import protected
 
 _PREFIX: Final = "/fhir/"
 _PLAIN: Final = frozenset({b"*/*", b"application/fhir+json", b"application/json"})
@@ -26,10 +28,27 @@ _ROUTE: Final = next(
 )
 
 
-async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI: answer a request that `is_plain` has found to be one."""
-    response = await instance.read(Request(scope, receive, send))
-    await response(scope, receive, send)
+class HotRead:
+    """ASGI: answers a request that `is_plain` has found to be one."""
+
+    def __init__(self, *, https: bool) -> None:
+        """https: as for `Protection`."""
+        self._https = https
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer it; a fault of ours is a 500, and raised again for the server to log."""
+        try:
+            response = await instance.read(Request(scope, receive, send))
+        except Exception:
+            await self._answer(
+                PlainTextResponse("Internal Server Error", 500), scope, receive, send
+            )
+            raise
+        await self._answer(response, scope, receive, send)
+
+    async def _answer(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        response.raw_headers = protected(response.raw_headers, https=self._https)
+        await response(scope, receive, send)
 
 
 def is_plain(scope: Scope) -> bool:

@@ -5,6 +5,7 @@ Pinned: OWASP REST security (response headers), RFC 9111 section 5.2.2.5 (no-sto
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,11 +18,25 @@ _ALWAYS: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 )
-_UNLESS_SET: Final = (
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+_NO_PAGE: Final[tuple[bytes, bytes]] = (
+    b"content-security-policy",
+    b"default-src 'none'; frame-ancestors 'none'",
 )
+_UNLESS_SET: Final[tuple[tuple[bytes, bytes], ...]] = ((b"cache-control", b"no-store"), _NO_PAGE)
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_ALWAYS_BY_HTTPS: Final = (*_ALWAYS, _HSTS)
+
+
+def protected(headers: Iterable[tuple[bytes, bytes]], *, https: bool) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer with those that protect it."""
+    given = dict(headers)
+    # A page brings its own policy: it must name the scripts that it needs.
+    page = given.get(b"content-type", b"").startswith(b"text/html")
+    return [
+        *headers,
+        *(_ALWAYS_BY_HTTPS if https else _ALWAYS),
+        *(each for each in _UNLESS_SET if each[0] not in given and not (page and each is _NO_PAGE)),
+    ]
 
 
 class Protection:
@@ -30,7 +45,7 @@ class Protection:
     def __init__(self, app: ASGIApp, *, https: bool, max_parameters: int) -> None:
         """https: whether the public address is https, and browsers shall never use another."""
         self._app = app
-        self._always = (*_ALWAYS, _HSTS) if https else _ALWAYS
+        self._https = https
         self._max_parameters = max_parameters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,25 +54,16 @@ class Protection:
             await self._app(scope, receive, send)
             return
 
-        async def protected(message: Message) -> None:
+        async def send_protected(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ())]
-                given = {name for name, _ in headers}
-                # A page brings its own policy: it must name the scripts that it needs.
-                page = any(n == b"content-type" and v.startswith(b"text/html") for n, v in headers)
-                headers += self._always
-                headers += [
-                    (name, value)
-                    for name, value in _UNLESS_SET
-                    if name not in given and not (page and name == b"content-security-policy")
-                ]
+                headers = protected(message.get("headers", ()), https=self._https)
                 message = {**message, "headers": headers}
             await send(message)
 
         if scope["query_string"].count(b"&") >= self._max_parameters:
-            await error_response(too_many_parameters())(scope, receive, protected)
+            await error_response(too_many_parameters())(scope, receive, send_protected)
             return
-        await self._app(scope, receive, protected)
+        await self._app(scope, receive, send_protected)
 
 
 def too_many_parameters() -> FhirError:

@@ -240,7 +240,8 @@ class Database:
         body: as for `fetch`, over types $7::smallint[] and ids $8::text[]; a row's `place` counts from 1.
         StaleClosure where memberships changed.
         """
-        group = (body, caller.parameters(), caller.scope)
+        # By identity, which one token's requests share; while a group waits it holds its caller.
+        group = (body, id(caller))
         return await self._grouped.read((body, caller), group, key)
 
     async def _group(

@@ -37,7 +37,7 @@ class GroupedReads(Generic[Caller, Row]):
     async def read(self, caller: Caller, group: Any, key: Key) -> Row | None:
         """The row, or None where it is missing or hidden.
 
-        group: equal for callers who see the same. Raises what the group's statement raised.
+        group: equal for reads of one caller. Raises what the group's statement raised.
         """
         done: asyncio.Future[Row | None] = asyncio.get_running_loop().create_future()
         known = self._waiting.get(group)
