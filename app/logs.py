@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import re
 import sys
 import time
@@ -27,6 +28,7 @@ _LOG: Final = logging.getLogger(__name__)
 _OURS: Final = ("app", "throughline", "uvicorn")
 """Loggers whose messages are known to hold no value of a record, arguments included."""
 
+_RANDOM: Final = random.Random()  # noqa: S311 - see _new_id
 _UUID: Final = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _FHIR: Final = "/fhir"
 _ECHOED: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -96,6 +98,11 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def _new_id() -> uuid.UUID:
+    """A random id that is no secret: the system's own randomness would be a call into the kernel each time."""
+    return uuid.UUID(int=_RANDOM.getrandbits(128), version=4)
+
+
 class RequestLog:
     """ASGI: gives each request an id, told in X-Request-Id, and logs its end.
 
@@ -118,7 +125,7 @@ class RequestLog:
             return
         given = next((v for name, v in scope["headers"] if name == b"x-request-id"), b"")
         known = _UUID.fullmatch(given) is not None
-        identity = uuid.UUID(given.decode()) if known else uuid.uuid4()
+        identity = uuid.UUID(given.decode()) if known else _new_id()
         headers = [(b"x-request-id", given if known else str(identity).encode())]
         if not known and _ECHOED.fullmatch(given):
             headers.append((b"x-correlation-id", given))

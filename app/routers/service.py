@@ -22,6 +22,7 @@ from app.interactions.validation import ProfileGuard
 from app.interactions.writing import WriteRules
 from app.logs import request_id
 from app.routers.answer import fhir_response
+from app.routers.deadline import Deadline
 from app.routers.inner import inner_of
 from app.routers.negotiation import Wanted, negotiate, shape
 from app.security import scopes
@@ -84,6 +85,7 @@ class Service:
     people: People
     callers: dict[VerifiedClaims, Caller] = field(default_factory=dict)
     told: set[tuple[str, int, int]] = field(default_factory=set)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     @property
     def root(self) -> str:
@@ -181,7 +183,7 @@ class Service:
                         IssueCode.NOT_FOUND, "FHIR R4 has no such resource type.", status=404
                     )
                 scopes.require(verified.scopes, type_, letter)
-            async with asyncio.timeout(self.settings.request_timeout_ms / 1000):
+            with Deadline(self.loop, self.settings.request_timeout_ms / 1000):
                 response = await self.as_caller(verified, lambda caller: work(caller, seen))
                 if verified.emergency_reason is not None and seen.rids:
                     await self.as_caller(

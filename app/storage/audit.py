@@ -75,6 +75,7 @@ class AuditWriter:
         self._waiting: list[tuple[list[AuditRow], asyncio.Future[None]]] = []
         self._since = 0.0
         self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._connection: asyncpg.Connection | None = None
         self._lane, self._seq, self._head = 0, 0, b""
@@ -99,7 +100,9 @@ class AuditWriter:
 
     async def write(self, *rows: AuditRow) -> None:
         """Return once `rows` are durable, all of them or none; raises what the database raised."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Kept: to find the running loop asks the kernel for the process id each time.
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
         if not self._waiting:
             self._since = perf_counter()
         self._waiting.append(([storable(row) for row in rows], done))

@@ -31,6 +31,7 @@ class GroupedReads(Generic[Caller, Row]):
 
     def __init__(self, fetch: Fetch[Caller, Row]) -> None:
         self._fetch = fetch
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[Any, tuple[Caller, list[tuple[Key, asyncio.Future[Row | None]]]]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
@@ -39,19 +40,17 @@ class GroupedReads(Generic[Caller, Row]):
 
         group: equal for reads of one caller. Raises what the group's statement raised.
         """
-        done: asyncio.Future[Row | None] = asyncio.get_running_loop().create_future()
+        # Kept: to find the running loop asks the kernel for the process id each time.
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        done: asyncio.Future[Row | None] = loop.create_future()
         known = self._waiting.get(group)
         if known is None:
             self._waiting[group] = (caller, [(key, done)])
         else:
             known[1].append((key, done))
         if len(self._running) < UNDER_WAY:
-            self._start()
+            self._running.add(loop.create_task(self._run()))
         return await done
-
-    def _start(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._run())
-        self._running.add(task)
 
     async def _run(self) -> None:
         """Read group after group, of each caller in turn, until nobody waits."""
