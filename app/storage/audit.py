@@ -165,6 +165,13 @@ class AuditWriter:
         return self._connection or await self._connect()
 
     async def _connect(self) -> asyncpg.Connection:
+        try:
+            return await self._connect_once()
+        except _LOST:
+            # Nothing has been written on it yet.
+            return await self._connect_once()
+
+    async def _connect_once(self) -> asyncpg.Connection:
         connection = await asyncpg.connect(
             self._url,
             timeout=_CONNECT_SECONDS,
