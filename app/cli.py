@@ -31,6 +31,8 @@ client_app = typer.Typer(no_args_is_help=True, help="Register, list and revoke c
 app.add_typer(client_app, name="client")
 audit_app = typer.Typer(no_args_is_help=True, help="Verify the audit.")
 app.add_typer(audit_app, name="audit")
+labels_app = typer.Typer(no_args_is_help=True, help="Label the store by the present tables.")
+app.add_typer(labels_app, name="labels")
 keys_app = typer.Typer(no_args_is_help=True, help="Replace the keys that tokens are signed with.")
 app.add_typer(keys_app, name="keys")
 
@@ -144,6 +146,51 @@ def reindex(
     for url, why in refused:
         notes.print(f"Not in use: {url}. {why}")
     notes.print(f"{done} resources are indexed anew.")
+
+
+_Report = Annotated[
+    Path | None,
+    typer.Option("--report", help="New file (mode 0600) for every change, with the entries' ids"),
+]
+
+
+@labels_app.command("check")
+def labels_check(report: _Report = None) -> None:
+    """Say how the store's labels differ from the present tables; exit code 1 where they do."""
+    if _label(check=True, report=report):
+        raise typer.Exit(1)
+
+
+@labels_app.command("apply")
+def labels_apply(report: _Report = None) -> None:
+    """Add the labels that the present tables give; goes on where an earlier run was ended."""
+    _label(check=False, report=report)
+
+
+def _label(*, check: bool, report: Path | None) -> bool:
+    """Whether anything differs; prints what, without ids."""
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from app.commands import labelling
+
+    notes = _notes()
+    with Progress(console=notes) as bar:
+        task = bar.add_task("Checking" if check else "Labelling", total=None)
+
+        def progress(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+
+        counts = labelling.run(_settings(), progress, check=check, report=report)
+    if not counts:
+        notes.print("Every label is as the present tables give it.")
+        return False
+    table = Table("type", "label", "to be" if check else "was", "versions")
+    for (type_, what, label), count in sorted(counts.items()):
+        table.add_row(type_, label, what, str(count))
+    Console().print(table)
+    return True
 
 
 @app.command()

@@ -142,7 +142,7 @@ def service_password(settings: Settings) -> str:
             return base64.urlsafe_b64encode(digest).decode()
     kept = settings.state_dir / "service-password"
     if not kept.exists():
-        _state_folder(settings)
+        state_folder(settings)
         draft = kept.with_name(f"service-password.{os.getpid()}")
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_urlsafe(24))
@@ -242,7 +242,7 @@ def _embedded(settings: Settings, *, serving: bool, announce: Announce) -> Itera
         announce(f"The database ended by itself (status {status}); see {home}/postgres.log")
         os.kill(os.getpid(), signal.SIGTERM)
 
-    _state_folder(settings)
+    state_folder(settings)
     home = settings.state_dir / "postgres"
     server = EmbeddedPostgres(home, on_exit=ended if serving else None)
     deadline = time.monotonic() + _PATIENCE
@@ -282,14 +282,15 @@ def _embedded(settings: Settings, *, serving: bool, announce: Announce) -> Itera
             settings.fhir_base,
             serving,
         )
-        _write_privately(note, json.dumps(asdict(reached)))
+        write_privately(note, json.dumps(asdict(reached)))
         yield reached
     finally:
         note.unlink(missing_ok=True)
         server.stop()
 
 
-def _state_folder(settings: Settings) -> None:
+def state_folder(settings: Settings) -> None:
+    """Make the state folder where it is missing; CommandError where it cannot be written to."""
     try:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         usable = os.access(settings.state_dir, os.W_OK | os.X_OK)
@@ -302,7 +303,8 @@ def _state_folder(settings: Settings) -> None:
         )
 
 
-def _write_privately(path: Path, text: str) -> None:
+def write_privately(path: Path, text: str) -> None:
+    """Put a text in a file that only its owner reads, all at once."""
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
     draft.touch(mode=0o600)

@@ -38,7 +38,7 @@ def run(
         refused = on(reached, define)
         try:
             done = asyncio.run(
-                reindex(_owner(settings, reached.url), (reached.base,), progress, types)
+                reindex(owner_of(settings, reached.url), (reached.base,), progress, types)
             )
         except (OSError, asyncpg.PostgresError) as error:
             raise CommandError(
@@ -48,7 +48,7 @@ def run(
     return done, refused
 
 
-def _owner(settings: Settings, service: str) -> str:
+def owner_of(settings: Settings, service: str) -> str:
     """The URL of the role that owns the schema: of an embedded server, by the socket of its folder."""
     found = owner_url(settings)
     return found if found is not None else urlunsplit(urlsplit(service)._replace(netloc=_OWNER))

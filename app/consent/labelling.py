@@ -125,6 +125,19 @@ def code_labels(codings: Iterable[Sequence[str]]) -> int:
     return found
 
 
+def nested_labels(codings: Iterable[Sequence[str]]) -> int:
+    """The labels that resources within a resource (the entries of a stored Bundle) carry, as they climb.
+
+    codings: (system, code, FHIRPath) each, of the whole resource; its own `meta.security` is left out.
+    """
+    found = 0
+    for system, code, path in codings:
+        above, dot, element = path.rpartition(".meta.")
+        if dot and element.startswith("security[") and "." in above:
+            found |= labels.label_bit({"system": system, "code": code})
+    return found & CLIMBING
+
+
 def computed_labels(
     resource: Json, *, codings: Iterable[Sequence[str]], inherited: int, program: int
 ) -> int:
@@ -151,11 +164,14 @@ def computed_labels(
 def merged_security(resource: Json, computed: int) -> list[Json]:
     """`meta.security` to be stored: the writer's codings, and the computed ones that are missing.
 
-    Where the computed confidentiality is higher than the writer's, it takes its place.
+    Where the computed confidentiality is higher than the writer's, it takes its place. A resource that states
+    none counts as N: what climbs from an entry of low confidentiality must not lower it.
     """
     written = list(many(one(resource, "meta") or {}, "security"))
     least = computed & labels.ALL_CONFIDENTIALITY & ~labels.NO_CONFIDENTIALITY
-    stated = labels.label_mask(written) & labels.ALL_CONFIDENTIALITY & ~labels.NO_CONFIDENTIALITY
+    stated = labels.label_mask(written) & labels.ALL_CONFIDENTIALITY
+    if stated == labels.NO_CONFIDENTIALITY:
+        stated = labels.CONFIDENTIALITY["N"] - 1
     kept: list[Json] = [coding for coding in written if not _lower(coding, least)]
     missing = computed & ~labels.label_mask(kept)
     if stated >= least:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.fhir_mappings import index_rows, registry, search_keys, text_rows
-from app.fhir_mappings.json_text import parse
+from app.fhir_mappings.json_text import JsonObject, parse
 from app.storage import reindexing
-from app.storage.reindexing import Reindexed, StoredContent
+from app.storage.reindexing import Reindexed
 
 Progress = Callable[[int, int], None]
 """Told how many resources are done, of how many."""
@@ -41,19 +41,23 @@ async def reindex(
                 found = await reindexing.batch(connection, after, codes, BATCH)
                 if not found:
                     break
-                await reindexing.put(connection, [_rows(each, base_urls) for each in found])
+                rows = [
+                    search_rows(each.rid, parse(each.content, max_depth=_DEPTH), base_urls)
+                    for each in found
+                ]
+                await reindexing.put(connection, rows)
             after = found[-1].rid
             done += len(found)
             progress(done, max(done, total))
     return done
 
 
-def _rows(stored: StoredContent, base_urls: tuple[str, ...]) -> Reindexed:
-    resource = parse(stored.content, max_depth=_DEPTH)
-    type_ = registry.type_name(stored.type_code)
+def search_rows(rid: int, resource: JsonObject, base_urls: tuple[str, ...]) -> Reindexed:
+    """The search rows of a stored resource, made anew."""
+    type_ = str(resource["resourceType"])
     found = index_rows.extract(resource, base_urls)
     return Reindexed(
-        rid=stored.rid,
+        rid=rid,
         tokens=[*found.tokens, search_keys.parameter_key(type_, "")],
         dates=found.dates,
         strings=found.strings,

@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.consent import labels
-from app.consent.labelling import CLIMBING, computed_labels, merged_security, program_of
+from app.consent.labelling import (
+    CLIMBING,
+    computed_labels,
+    merged_security,
+    nested_labels,
+    program_of,
+)
 from app.fhir_mappings import codes, registry, search_keys
 from app.interactions.write_plan import Json, Plan, Targets
 from app.interactions.write_references import local
@@ -63,6 +69,14 @@ def spread_labels(plans: Sequence[Plan], caller: Caller, targets: Targets) -> No
             moved |= len(live) > 1 and plan.labels != before
 
 
+def least_labels(resource: Json, inherited: int, program: int) -> int:
+    """The label mask that a resource must carry at least; see `computed_labels` for the arguments."""
+    found = codes.codings(resource)
+    return computed_labels(
+        resource, codings=found, inherited=inherited | nested_labels(found), program=program
+    )
+
+
 def _label(plan: Plan, resource: Json, caller: Caller, targets: Targets) -> None:
     inherited = 0
     for ref, target in local(plan, targets):
@@ -70,12 +84,7 @@ def _label(plan: Plan, resource: Json, caller: Caller, targets: Targets) -> None
             inherited |= target.labels & CLIMBING
     for key in plan.rests_on:
         inherited |= targets[key].labels & CLIMBING
-    computed = computed_labels(
-        resource,
-        codings=codes.codings(resource),
-        inherited=inherited,
-        program=plan.program if plan.subjects else 0,
-    )
+    computed = least_labels(resource, inherited, plan.program if plan.subjects else 0)
     security: list[Json] = [
         dict(each) for each in merged_security(resource, computed | _kept(plan, resource, caller))
     ]

@@ -107,6 +107,7 @@ def routine_text(service_role: str) -> str:
         "restricted": labels.CONFIDENTIALITY["R"],
         "confidentiality": labels.ALL_CONFIDENTIALITY,
         "unstated": labels.NO_CONFIDENTIALITY,
+        "below_normal": sum(labels.CONFIDENTIALITY[c] for c in ("U", "L", "M")),
         "closed": labels.CLOSED,
         "programs": labels.PART2 | labels.VICTIM,
     }.items():

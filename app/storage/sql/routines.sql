@@ -235,12 +235,13 @@ CREATE OR REPLACE FUNCTION tl.one_confidentiality(mask bigint) RETURNS bigint LA
     WHEN mask & 8 <> 0 THEN 8 WHEN mask & 4 <> 0 THEN 4 WHEN mask & 2 <> 0 THEN 2 ELSE {unstated} END
 $$;
 
--- Labels of a row of a type, with those that climb into it (app/consent/labelling.py, computed_labels).
+-- Labels of a row of a type, with those that climb into it (app/consent/labelling.py, computed_labels). A row
+-- that states no confidentiality counts as N: a lower one that climbs must not take its place.
 CREATE OR REPLACE FUNCTION tl.climbed(row_type smallint, own bigint, gained bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE AS $$
   SELECT tl.one_confidentiality(CASE
     WHEN row_type = ANY ('{{definitional}}'::smallint[]) THEN own | (gained & {sensitivity_mask})
-    ELSE own | (gained & {climbing})
+    ELSE own | (gained & {climbing} & ~CASE WHEN own & {unstated} <> 0 THEN {below_normal} ELSE 0 END)
       | CASE WHEN gained & {restricting} <> 0 THEN {restricted} ELSE 0 END END)
 $$;
 
