@@ -10,6 +10,7 @@ Neighbours: `app.consent.subtraction` (denies), `app.consent.compile`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from app.consent import labels, purposes
@@ -143,6 +144,7 @@ def implies(one: Literal, other: Literal) -> bool:
     return False
 
 
+@lru_cache(maxsize=1 << 13)
 def subsumes(one: Disjunction, other: Disjunction) -> bool:
     """True where clause `one` can be seen to imply clause `other`."""
     return one <= other or all(any(implies(a, b) for b in other) for a in one)

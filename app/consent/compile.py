@@ -16,17 +16,20 @@ from app.consent import labels, purposes
 from app.consent.algebra import Region, absorbed, clause_order, meet_all, tidy
 from app.consent.criteria import Resolve, reference_of
 from app.consent.enforceable import Enforcement, assess
-from app.consent.model import ANYONE, EMERGENCY, Action, Grant, StoredConsent, Terms
+from app.consent.model import ANYONE, EMERGENCY, Action, Clause, Grant, StoredConsent, Terms
 from app.consent.periods import instant, micros
 from app.consent.provision import Provisions, parse
 from app.consent.reading import Json, many, text
 from app.consent.reasons import ReasonCode, reason
 from app.consent.statutes import limits, release
-from app.consent.subtraction import Denial, denial, subtract
+from app.consent.subtraction import Denial, bearing, denial, subtract, united
 from app.ids import Rid
 
 ROWS_PER_GRANTEE: Final = 64
 """Past so many rows of one grantee a deny no longer splits rows but adds to their residual."""
+
+ROWS_WITH_RESIDUAL: Final = 2
+"""The same where a split would leave rows with residuals all the same."""
 
 ROWS: Final = 1_000
 """The same for all rows of one survivor."""
@@ -42,6 +45,13 @@ class _Base(NamedTuple):
     region: Region
     consent: Rid | None
     provision: str
+
+
+class _Permit(NamedTuple):
+    """A base and what the law takes off it."""
+
+    base: _Base
+    lawful: list[Denial]
 
 
 class Judged(NamedTuple):
@@ -95,20 +105,36 @@ def compile_grants(
         if text(policy, "status") == "active"
         for d in _denials(parse(policy, resolve, terms), trusted=True)
     ]
-    named = _ordered([*ceiling, *(d for d in denials if d.named)])
-    urgent = _ordered([*ceiling, *(d for d in denials if d.with_actor or d.emergency)])
-    rows = _Rows()
+    named = united([*ceiling, *(d for d in denials if d.named)], at)
+    urgent = united([*ceiling, *(d for d in denials if d.with_actor or d.emergency)], at)
+    rows = _Rows(at)
     for custodian in sorted(set(custodians)):
         own = Region(custodian, at, custodian=custodian)
         rows.add(_Base(own, None, CUSTODIAN_RECORD), named)
     rows.add(_Base(_own_record(patient, at), None, OWN_RECORD), named)
     rows.add(_Base(_emergency(at), None, EMERGENCY_ACCESS), urgent)
-    everything = _ordered([*ceiling, *denials])
-    for one in judged:
-        if one.enforceable:
-            for base, lawful in _permits(one, patient, at, terms):
-                rows.add(base, [*lawful, *everything])
-    return rows.grants(at)
+    everything = united([*ceiling, *denials], at)
+    for base, lawful in _widest(
+        found for one in judged if one.enforceable for found in _permits(one, patient, at, terms)
+    ):
+        rows.add(base, [*lawful, *everything])
+    return rows.grants()
+
+
+def _widest(found: Iterable[_Permit]) -> list[_Permit]:
+    """The bases without those that lie within another from which the law takes the same."""
+    groups: dict[tuple[int, tuple[tuple[tuple[Clause, ...], ...], ...]], list[_Permit]] = {}
+    for permit in found:
+        key = (permit.base.region.grantee, tuple(each.parts for each in permit.lawful))
+        groups.setdefault(key, []).append(permit)
+    return [
+        permit
+        for group in groups.values()
+        for kept in [absorbed(each.base.region for each in group)]
+        for region in kept
+        for permit in group
+        if permit.base.region is region
+    ]
 
 
 def judge(
@@ -157,12 +183,6 @@ def _denials(provisions: Provisions, *, trusted: bool) -> list[Denial]:
     return [denial(path, trusted=trusted) for path in provisions.paths() if not path[-1].permits]
 
 
-def _ordered(denials: Iterable[Denial]) -> list[Denial]:
-    """Each once, and those that narrow without splitting first."""
-    unique = {d.parts: d for d in denials}
-    return sorted(unique.values(), key=lambda d: (len(d.parts), str(d.parts)))
-
-
 def _own_record(patient: Rid, at: int) -> Region:
     kept_back = labels.sensitivity_closure("PSYTHPN") | labels.NOPAT
     return Region(patient, at, actions=int(Action.READ), forbidden=kept_back)
@@ -172,9 +192,7 @@ def _emergency(at: int) -> Region:
     return Region(EMERGENCY, at, actions=int(Action.READ), purposes=purposes.EMERGENCY)
 
 
-def _permits(
-    judged: Judged, patient: Rid, at: int, terms: Terms
-) -> Iterator[tuple[_Base, list[Denial]]]:
+def _permits(judged: Judged, patient: Rid, at: int, terms: Terms) -> Iterator[_Permit]:
     """The regions of the permit provisions of one Consent, and what the law takes off each."""
     stored = judged.stored
     whole = release(judged.provisions)
@@ -193,13 +211,14 @@ def _permits(
             region = meet_all(start, (c for p in path for c in p.clauses))
             if region is not None:
                 lawful = [each.denial for each in limits(path, whole, patient, grantee, terms)]
-                yield _Base(region, stored.rid, path[-1].path), lawful
+                yield _Permit(_Base(region, stored.rid, path[-1].path), lawful)
 
 
 class _Rows:
     """The rows so far, by grantee, within their bounds."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: int) -> None:
+        self._at = at
         self._bases: dict[Region, tuple[Rid | None, str]] = {}
         self._by_grantee: dict[int, list[Region]] = {}
         self._count = 0
@@ -208,13 +227,14 @@ class _Rows:
         """Subtract the denies from a base region and keep what is left of it."""
         held = len(self._by_grantee.get(base.region.grantee, ()))
         regions = [base.region]
-        for each in denials:
+        for each in bearing(base.region, denials, self._at):
             used = max(held, self._count * ROWS_PER_GRANTEE // ROWS)
             following: list[Region] = []
             for position, region in enumerate(regions):
                 waiting = len(regions) - position - 1
                 room = ROWS_PER_GRANTEE - used - len(following) - waiting
-                following += subtract(region, each, room)
+                spare = room - ROWS_PER_GRANTEE + ROWS_WITH_RESIDUAL
+                following += subtract(region, each, room, spare)
             regions = absorbed(following) if len(following) > len(regions) else following
         for region in regions:
             tidied = tidy(region)
@@ -223,10 +243,10 @@ class _Rows:
                 self._by_grantee.setdefault(tidied.grantee, []).append(tidied)
                 self._count += 1
 
-    def grants(self, at: int) -> tuple[Grant, ...]:
+    def grants(self) -> tuple[Grant, ...]:
         """The rows as grants, those within another left out."""
         return tuple(
-            _grant(region, *self._bases[region], at)
+            _grant(region, *self._bases[region], self._at)
             for regions in self._by_grantee.values()
             for region in absorbed(regions)
         )

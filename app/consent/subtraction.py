@@ -13,6 +13,8 @@ permit, never widens it, and it takes a deny with very many unlike exceptions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import or_
 from typing import Final, NamedTuple
 
 from app.consent import residual as op
@@ -27,7 +29,7 @@ from app.consent.algebra import (
     status,
     subsumes,
 )
-from app.consent.model import Clause
+from app.consent.model import Clause, Literal
 from app.consent.provision import Provision
 
 CLAUSES: Final = 256
@@ -60,12 +62,116 @@ def denial(path: Sequence[Provision], *, trusted: bool) -> Denial:
     }
     if trusted:
         parts |= {exception.clauses for exception in deny.exceptions}
-    ordered = sorted(parts, key=lambda part: (len(part), str(part)))
-    return Denial(tuple(ordered), deny.named, deny.actors is not None, deny.emergency)
+    return Denial(_in_order(parts), deny.named, deny.actors is not None, deny.emergency)
 
 
-def subtract(region: Region, denial: Denial, room: int) -> list[Region]:
-    """The region less the deny, in at most `room` regions (or one), none within another."""
+_ENDS: Final = "ends"
+_UNITED: Final = (
+    _ENDS,
+    op.ACTOR,
+    op.DENY_ACTOR,
+    op.LABELS,
+    op.TYPES,
+    op.CODES,
+    op.INSTANCE,
+    op.AUTHOR,
+)
+"""What is joined where denies differ in nothing else: their end, or the arguments of a negated literal."""
+
+
+def united(denials: Iterable[Denial], at: int) -> list[Denial]:
+    """The same denies from `at` on (microseconds) in fewer, in an order that does not hang on the one given.
+
+    A region less (S and R) and less (T and R) is the region less ((S or T) and R): so the exceptions that many
+    Consents share cost one step, whoever they are for and whenever they end.
+    """
+    settled = (_settled(each, at) for each in denials)
+    found = {each.parts: each for each in settled if each is not None}
+    for operator in _UNITED:
+        groups: dict[tuple[tuple[Clause, ...], ...], list[Denial]] = {}
+        for each in found.values():
+            own = [part for part in each.parts if _joinable(part) == operator]
+            rest = tuple(part for part in each.parts if part not in own)
+            groups.setdefault(rest if len(own) == 1 else each.parts, []).append(each)
+        joined = [_joined(rest, group, operator) for rest, group in groups.items()]
+        found = {each.parts: each for each in joined}
+    return sorted(found.values(), key=lambda d: (len(d.parts), str(d.parts)))
+
+
+def _settled(denial: Denial, at: int) -> Denial | None:
+    """The denial without the times that have passed; None where it has wholly passed."""
+    parts: list[tuple[Clause, ...]] = []
+    for part in denial.parts:
+        if len(part) == 1 and len(part[0]) == 1:
+            negated, operator, args = part[0][0]
+            if operator == op.VALID and not negated:
+                start, end = args
+                if start is not None and start <= at and end is None:
+                    return None
+                if end is not None and end <= at:
+                    continue
+        parts.append(part)
+    return denial._replace(parts=tuple(parts))
+
+
+def _joinable(part: tuple[Clause, ...]) -> str | None:
+    """The operator of a part that is one negated literal, or `_ENDS` of one that holds from an instant on."""
+    if len(part) != 1 or len(part[0]) != 1:
+        return None
+    negated, operator, args = part[0][0]
+    if operator == op.VALID and not negated and args[1] is None:
+        return _ENDS
+    return operator if negated else None
+
+
+def _joined(rest: tuple[tuple[Clause, ...], ...], group: list[Denial], operator: str) -> Denial:
+    """One denial for those whose parts are `rest`, or `rest` and one more of this operator."""
+    whole = next((each for each in group if each.parts == rest), None)
+    if whole is not None:
+        # What is denied whatever the set, or for ever, is denied for this set and time, too.
+        return whole
+    if len(group) == 1:
+        return group[0]
+    args = [part[0][0][2] for each in group for part in each.parts if _joinable(part) == operator]
+    members = {a for each in args for a in each if a is not None}
+    if operator == _ENDS:
+        literal: Literal = (False, op.VALID, (max(members), None))
+    elif operator == op.LABELS:
+        literal = (True, operator, (reduce(or_, members),))
+    else:
+        literal = op.negate(op.any_of(operator, members))
+    return group[0]._replace(parts=_in_order([*rest, ((literal,),)]))
+
+
+def _in_order(parts: Iterable[tuple[Clause, ...]]) -> tuple[tuple[Clause, ...], ...]:
+    return tuple(sorted(parts, key=lambda part: (len(part), str(part))))
+
+
+def bearing(region: Region, denials: Iterable[Denial], at: int) -> list[Denial]:
+    """What the denies take from a region: those first that narrow it without splitting.
+
+    What these have narrowed, the ones after them often find done. at: as for `united`, which joins again those
+    that no longer differ where only this region counts.
+    """
+    found: list[Denial] = []
+    for each in denials:
+        living: list[tuple[Clause, ...]] = []
+        for part in each.parts:
+            known = status(region, part[0][0]) if len(part) == 1 and len(part[0]) == 1 else None
+            if known:
+                break
+            if known is None:
+                living.append(part)
+        else:
+            found.append(each._replace(parts=tuple(living)))
+    return united(found, at)
+
+
+def subtract(region: Region, denial: Denial, room: int, spare: int) -> list[Region]:
+    """The region less the deny, in at most `room` regions (or one), none within another.
+
+    spare: the same where columns do not say it all: rows with residuals are no quicker than one with a longer.
+    """
     for part in denial.parts:
         if len(part) == 1 and len(part[0]) == 1 and status(region, part[0][0]):
             return [region]
@@ -81,7 +187,8 @@ def subtract(region: Region, denial: Denial, room: int) -> list[Region]:
     if len(found) <= 1:
         return found
     found = absorbed(found)
-    if len(found) <= max(room, 1):
+    said = all(len(each.residual) <= len(region.residual) for each in found)
+    if len(found) <= max(room if said else min(room, spare), 1):
         return found
     narrowed = meet_all(region, _distributed(region, living))
     return [] if narrowed is None else [narrowed]

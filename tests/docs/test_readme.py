@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import typer
 
-from app.cli import app, audit_app, client_app, keys_app
+from app.cli import app, audit_app, client_app, keys_app, labels_app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 README = (ROOT / "README.md").read_text()
-GROUPS = {"client": client_app, "audit": audit_app, "keys": keys_app}
+GROUPS = {"client": client_app, "audit": audit_app, "keys": keys_app, "labels": labels_app}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
