@@ -1,103 +1,139 @@
 """Delete each condition of the predicate and each policy, run the tests that should miss it, print survivors.
 
-    python tools/mutants.py [--tests PATH …]
+    python tools/mutants.py [--only WORDS] [--start N] [--list] [--tests PATH …]
 
-A condition is replaced by `true` in `app/storage/predicate.py`; a policy by one that lets every row through, in
-`app/storage/migrate.py`. The file is put back after each, also when the run is ended.
+What is deleted is told in `tools/mutations.py`. It is deleted in a copy of the tree, never in the tree itself;
+all runs share one PostgreSQL, so that a run costs little more than its tests.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import re
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-PREDICATE = ROOT / "app/storage/predicate.py"
-POLICIES = ROOT / "app/storage/migrate.py"
-TESTS = ["tests/consent/test_sql_agrees.py", "tests/spine", "tests/consent/test_attacks.py"]
+sys.path.insert(0, str(ROOT))
+
+from app.embedded import EmbeddedPostgres  # noqa: E402 - the tree's own, whoever starts this
+from tools.mutations import Mutant, mutants  # noqa: E402
+
+TESTS = [
+    # The quickest to notice come first.
+    "tests/consent/test_conditions.py",
+    "tests/spine/test_two_walls.py",
+    "tests/consent/test_sql_agrees.py",
+    "tests/security/test_scopes.py",
+    "tests/spine/test_consent_over_http.py",
+    "tests/consent/test_attacks.py",
+]
+COPIED = ("app", "tests", "migrations", "tools", "openapi", "pyproject.toml", "README.md")
+SECONDS = 900
 
 
-class Mutant(NamedTuple):
-    """One deletion: what it is called, the file, and the file's text with it."""
-
-    name: str
-    path: Path
-    text: str
-
-
-def conditions() -> Iterator[Mutant]:
-    """Each conjunct of the grant's conditions, and the two that stand around them."""
-    text = PREDICATE.read_text()
-    start = text.index("WHERE g.patient")
-    end = text.index("LIMIT 1)", start)
-    block = text[start:end]
-    marks = [m.start() for m in re.finditer(r"\n    AND ", block)] + [block.rindex("\n")]
-    first = block[: marks[0]]
-    yield Mutant("g.patient", PREDICATE, text.replace(first, "WHERE true", 1))
-    for low, high in itertools.pairwise(marks):
-        clause = block[low:high]
-        name = " ".join(clause.split())[4:60]
-        yield Mutant(name, PREDICATE, text.replace(clause, "", 1))
-    further = text.index("   AND ({row}.co_subjects IS NULL")
-    closing = text.index("{own}))\nEND)", further)
-    whole = text[further : closing + len("{own}))")]
-    yield Mutant("co_subjects", PREDICATE, text.replace(whole, "", 1))
-    open_ = "({row}.open AND {caller.action} = 1)"
-    yield Mutant("open", PREDICATE, text.replace(open_, "({caller.action} = 1)", 1))
-    yield Mutant("open for reading only", PREDICATE, text.replace(open_, "({row}.open)", 1))
+@contextmanager
+def copy_of_the_tree() -> Iterator[Path]:
+    """A folder with what the tests need."""
+    with tempfile.TemporaryDirectory(prefix="tl-mutants-") as folder:
+        for name in COPIED:
+            source, target = ROOT / name, Path(folder) / name
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, target)
+        yield Path(folder)
 
 
-def policies() -> Iterator[Mutant]:
-    """Each table's policy, one that lets everything through."""
-    text = POLICIES.read_text()
-    anchor = '    rules["membership"] = "true"\n'
-    for table in (
-        "resource",
-        "index_token",
-        "index_date",
-        "index_string",
-        "resource_history",
-        "link",
-        "consent_grant",
-    ):
-        yield Mutant(
-            f"policy of {table}",
-            POLICIES,
-            text.replace(anchor, f'{anchor}    rules["{table}"] = "true"\n', 1),
-        )
+@contextmanager
+def server() -> Iterator[str]:
+    """The URL of a PostgreSQL of its own."""
+    with tempfile.TemporaryDirectory(prefix="tl-mutants-pg-") as folder:
+        Path(folder).chmod(0o711)
+        started = EmbeddedPostgres(Path(folder) / "pg", durable=False)
+        url = started.start()
+        try:
+            yield url
+        finally:
+            started.stop()
 
 
-def survives(mutant: Mutant, tests: list[str]) -> bool:
-    """Whether every test passes although the condition is gone."""
-    before = mutant.path.read_text()
-    if mutant.text == before:
-        raise ValueError(f"{mutant.name}: nothing was deleted; mend tools/mutants.py")
-    mutant.path.write_text(mutant.text)
+def passes(tree: Path, url: str, tests: list[str]) -> bool:
+    """Whether every test passes on the tree as it stands; one that never ends does not pass."""
+    command = [
+        sys.executable,
+        "-B",
+        "-m",
+        "pytest",
+        "-n",
+        "0",
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
+    environment = os.environ | {"TL_TEST_DATABASE_URL": url, "PYTHONPATH": str(tree)}
     try:
-        command = [sys.executable, "-m", "pytest", "-n", "0", "-x", "-q", *tests]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
-        return done.returncode == 0
+        done = subprocess.run(
+            [*command, *tests],
+            cwd=tree,
+            env=environment,
+            capture_output=True,
+            check=False,
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def survives(mutant: Mutant, tree: Path, url: str, tests: list[str]) -> bool:
+    """Whether every test passes although the condition is gone."""
+    path = tree / mutant.path
+    before = path.read_text()
+    path.write_text(mutant.applied(before))
+    # What was compiled of the file a moment ago may look as old as this.
+    for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
+        compiled.unlink()
+    try:
+        return passes(tree, url, tests)
     finally:
-        mutant.path.write_text(before)
+        path.write_text(before)
 
 
 def main() -> int:
-    """See the module; 1 where a mutant survived."""
-    parser = argparse.ArgumentParser()
+    """See the module; 1 where a mutant survived, 2 where the tests fail without any."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--tests", nargs="*", default=TESTS)
+    parser.add_argument("--only", default="", help="only mutants whose name holds these words")
+    parser.add_argument("--start", type=int, default=1, help="go on at this number of the list")
+    parser.add_argument("--list", action="store_true", help="print the names and end")
     given = parser.parse_args()
+    chosen = [each for each in mutants(ROOT) if given.only in each.name]
+    if given.list:
+        print(*(each.name for each in chosen), sep="\n")
+        return 0
     survivors = []
-    for mutant in [*conditions(), *policies()]:
-        alive = survives(mutant, given.tests)
-        print(("SURVIVES  " if alive else "killed    ") + mutant.name, flush=True)
-        survivors += [mutant.name] if alive else []
-    print("survivors: " + (", ".join(survivors) or "none"))
+    with copy_of_the_tree() as tree, server() as url:
+        if not passes(tree, url, given.tests):
+            print("The tests fail although nothing was deleted; mend them first.")
+            return 2
+        for number, mutant in list(enumerate(chosen, start=1))[given.start - 1 :]:
+            began = time.monotonic()
+            alive = survives(mutant, tree, url, given.tests)
+            word = "SURVIVES" if alive else "killed  "
+            seconds = time.monotonic() - began
+            print(f"{number:3}/{len(chosen)} {word} {seconds:4.0f} s  {mutant.name}", flush=True)
+            survivors += [mutant.name] if alive else []
+    print(
+        f"{len(chosen) - given.start + 1} mutants, survivors: " + (", ".join(survivors) or "none")
+    )
     return bool(survivors)
 
 

@@ -1,0 +1,565 @@
+"""Each condition that decides what a caller sees, alone: with it the row is there, without it it is not.
+
+The row, the grant and the caller fit each other; each case changes one thing. `tools/mutants.py` deletes the
+conditions one by one and sees to it that a case here, or another test, notices.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from app.consent.model import Action
+from app.storage import migrate, predicate, scope_sql
+from app.storage.database import Caller, StaleClosure, TransactionReader
+from app.storage.database import Database as Opened
+from app.storage.scope_sql import Constrained, ReadScope
+from tests.conftest import Cluster, Database
+
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+PATIENT, OTHER, THIRD = 1, 2, 3
+ROW, GRANTEE, CUSTODIAN, AUTHOR, TARGET, SOURCE = 100, 10, 20, 30, 40, 50
+TYPE, ELSE = 7, 8
+READ, UPDATE = 1, 2
+TREAT, RESEARCH = 4, 8
+NORMAL, SECRET, TOPIC = 1 << 4, 1 << 20, 1 << 21
+CODE, HASH = 77, 88
+FROM, TO = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+Json = dict[str, Any]
+
+GRANT: Json = {
+    "patient": PATIENT,
+    "grantee": GRANTEE,
+    "actions": READ,
+    "purposes": TREAT,
+    "valid_from": (NOW - DAY).isoformat(),
+    "valid_to": (NOW + DAY).isoformat(),
+    "forbidden": SECRET,
+    "any_of": 0,
+    "provision": "root",
+}
+ENTRY: Json = {
+    "rid": ROW,
+    "type": TYPE,
+    "version": 2,
+    "last_updated": NOW,
+    "deleted": False,
+    "open": False,
+    "patient": PATIENT,
+    "co_subjects": None,
+    "custodian": CUSTODIAN,
+    "labels": NORMAL,
+    "clinical_from": FROM,
+    "clinical_to": TO,
+    "codes": [CODE],
+    "content": b"",
+}
+CALLER = Caller((GRANTEE,), (GRANTEE, 11), TREAT, 60, 0)
+INDEX: dict[str, Json] = {
+    "index_token": {"hash": HASH, "item": 0},
+    "index_date": {"hash": HASH, "low": FROM, "high": TO, "item": 0},
+    "index_string": {"hash": HASH, "normalized": "x", "exact": "x", "item": 0},
+    "index_number": {"hash": HASH, "low": 1.0, "high": 1.0, "item": 0},
+    "index_text": {"narrative": "", "content": ""},
+}
+AUDIT: Json = {
+    "id": "00000000-0000-4000-8000-000000000001",
+    "action": "R",
+    "interaction": "read",
+    "outcome": 0,
+    "entities": [],
+    "request_id": "00000000-0000-4000-8000-000000000002",
+}
+_SHARED = (
+    "rid",
+    "type",
+    "last_updated",
+    "open",
+    "patient",
+    "co_subjects",
+    "custodian",
+    "labels",
+    "clinical_from",
+    "clinical_to",
+)
+
+
+@pytest.fixture(scope="module")
+def conditions(cluster: Cluster, template_database: str) -> Iterator[Database]:
+    """A database for the cases of this module."""
+    name = f"tl_conditions_{cluster.worker}"
+    cluster.create(name, template_database)
+    yield Database(name, cluster.admin_url(name), cluster.service_url(name))
+    cluster.drop(name)
+
+
+@pytest.fixture(scope="module")
+def _owner(conditions: Database) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(conditions.admin_url, autocommit=True) as connection:
+        connection.execute("SET synchronous_commit = off")
+        yield connection
+
+
+@pytest.fixture
+def owner(_owner: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """The owner's connection to a store with nothing in it."""
+    tables = ", ".join(f"tl.{table}" for table in migrate.SURVIVOR_TABLES)
+    _owner.execute(f"TRUNCATE {tables}".encode())
+    _owner.execute("UPDATE tl.directory_epoch SET epoch = 5, next_change = 'infinity'")
+    return _owner
+
+
+@pytest.fixture
+async def opened(conditions: Database) -> AsyncIterator[Opened]:
+    """The service's own way in."""
+    database = await Opened.open(
+        conditions.service_url, minimum=1, maximum=2, statement_timeout_ms=5000
+    )
+    yield database
+    await database.close()
+
+
+def insert(owner: psycopg.Connection[Any], table: str, row: Json) -> None:
+    text = sql.SQL("INSERT INTO tl.{} ({}) VALUES ({})").format(
+        sql.Identifier(table),
+        sql.SQL(", ").join(map(sql.Identifier, row)),
+        sql.SQL(", ").join(sql.Placeholder() for _ in row),
+    )
+    owner.execute(text, list(row.values()))
+
+
+def grant(owner: psycopg.Connection[Any], **changes: Any) -> None:
+    owner.execute(
+        "INSERT INTO tl.consent_grant "
+        "SELECT * FROM jsonb_populate_recordset(NULL::tl.consent_grant, %s)",
+        (json.dumps([GRANT | changes]),),
+    )
+
+
+def store(owner: psycopg.Connection[Any], **changes: Any) -> None:
+    """The row, wherever a row of it may stand."""
+    row = ENTRY | changes
+    insert(owner, "resource", row | {"id": f"x{row['rid']}"})
+    versioned = {"refs": [TARGET], "authors": [AUTHOR], "version": 1}
+    insert(owner, "resource_history", row | versioned)
+    for table, own in INDEX.items():
+        insert(owner, table, {name: row[name] for name in _SHARED} | own)
+    links = [
+        (ROW, TARGET, 0, True, False),
+        (ROW, AUTHOR, 0, False, True),
+        (SOURCE, ROW, 0, False, False),
+    ]
+    for link in links:
+        insert(
+            owner,
+            "link",
+            dict(zip(("source", "target", "parameter", "climbs", "author"), link, strict=True)),
+        )
+
+
+def seen(owner: psycopg.Connection[Any], caller: Caller = CALLER, action: int = READ) -> list[str]:
+    """Which of the row and its superseded version the predicate lets through."""
+    who = predicate.CallerSql(
+        "%(closure)s::bigint[]",
+        "%(deny)s::bigint[]",
+        "%(purpose)s::bigint",
+        "%(organization)s::bigint",
+        "%(action)s::integer",
+    )
+    values = {
+        "closure": list(caller.closure),
+        "deny": list(caller.deny_closure),
+        "purpose": caller.purpose,
+        "organization": caller.organization,
+        "action": action,
+    }
+    found = []
+    for table, version in (("resource", False), ("resource_history", True)):
+        text = predicate.visible("x", who, version=version)
+        statement = f"SELECT count(*) FROM tl.{table} x WHERE x.rid = {ROW} AND {text}"
+        count = owner.execute(statement.encode(), values).fetchone()
+        found += [table] if count and count[0] else []
+    return found
+
+
+BOTH = ["resource", "resource_history"]
+NOT_HERE = {"custodian": CUSTODIAN + 1}
+
+FITTING: dict[str, tuple[Json, Json, Json]] = {
+    "as it is": ({}, {}, {}),
+    "a custodian named": ({"custodian": CUSTODIAN}, {}, {}),
+    "the caller's own": ({"custodian": -2}, {}, {"organization": CUSTODIAN}),
+    "somebody else excluded": ({"excluded": [12]}, {}, {}),
+    "its type": ({"types": [TYPE]}, {}, {}),
+    "another type refused": ({"not_types": [ELSE]}, {}, {}),
+    "a label required": ({"any_of": TOPIC}, {"labels": NORMAL | TOPIC}, {}),
+    "within the data period": ({"data_from": FROM.isoformat(), "data_to": TO.isoformat()}, {}, {}),
+}
+
+UNFITTING: dict[str, tuple[Json, Json, Json]] = {
+    "another patient's grant": ({"patient": OTHER}, {}, {}),
+    "another grantee": ({"grantee": 11}, {}, {}),
+    "another action": ({"actions": UPDATE}, {}, {}),
+    "another purpose": ({"purposes": RESEARCH}, {}, {}),
+    "not yet": ({"valid_from": (NOW + DAY / 2).isoformat()}, {}, {}),
+    "no longer": ({"valid_to": (NOW - DAY / 2).isoformat()}, {}, {}),
+    "a label forbidden": ({}, {"labels": NORMAL | SECRET}, {}),
+    "a label missing": ({"any_of": TOPIC}, {}, {}),
+    "another custodian's": ({"custodian": CUSTODIAN + 1}, {}, {}),
+    "the caller's own, which it is not": ({"custodian": -2}, {}, {}),
+    "excluded": ({"excluded": [11]}, {}, {}),
+    "not of the types": ({"types": [ELSE]}, {}, {}),
+    "of a refused type": ({"not_types": [TYPE]}, {}, {}),
+    "begun before the data period": (
+        {"data_from": (FROM + DAY).isoformat(), "data_to": "infinity"},
+        {},
+        {},
+    ),
+    "ended after the data period": (
+        {"data_from": "-infinity", "data_to": (TO - DAY).isoformat()},
+        {},
+        {},
+    ),
+    "of no known time": (
+        {"data_from": "-infinity", "data_to": "infinity"},
+        {"clinical_from": None, "clinical_to": None},
+        {},
+    ),
+    "a residual that does not hold": ({"residual": [[[False, "types", [ELSE]]]]}, {}, {}),
+    "about nobody, not of the directory": ({}, {"patient": None}, {}),
+}
+
+
+def _prepared(owner: psycopg.Connection[Any], case: tuple[Json, Json, Json]) -> Caller:
+    granted, entry, asking = case
+    grant(owner, **granted)
+    store(owner, **entry)
+    return replace(CALLER, **asking)
+
+
+@pytest.mark.parametrize("name", FITTING)
+def test_a_row_whose_grant_fits_is_seen(owner: psycopg.Connection[Any], name: str) -> None:
+    assert seen(owner, _prepared(owner, FITTING[name])) == BOTH
+
+
+@pytest.mark.parametrize("name", UNFITTING)
+def test_a_row_whose_grant_fits_but_in_one_thing_is_not_seen(
+    owner: psycopg.Connection[Any], name: str
+) -> None:
+    assert seen(owner, _prepared(owner, UNFITTING[name])) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "organization", "action", "expected"),
+    [
+        ({"open": True}, 60, READ, BOTH),
+        ({"open": True}, 60, UPDATE, []),
+        ({"open": True}, None, READ, BOTH),
+        ({"open": False}, 60, READ, []),
+        ({"open": True}, CUSTODIAN, UPDATE, BOTH),
+        ({"open": False}, CUSTODIAN, READ, BOTH),
+        ({"open": False}, ROW, UPDATE, BOTH),
+        ({"open": False}, None, READ, []),
+    ],
+)
+def test_a_directory_entry_is_read_where_open_and_corrected_by_its_custodian(
+    owner: psycopg.Connection[Any],
+    entry: Json,
+    organization: int | None,
+    action: int,
+    expected: list[str],
+) -> None:
+    store(owner, patient=None, **entry)
+    assert seen(owner, replace(CALLER, organization=organization), action) == expected
+
+
+@pytest.mark.parametrize(
+    ("granting", "expected"),
+    [((), []), ((OTHER,), []), ((THIRD,), []), ((OTHER, THIRD), BOTH)],
+)
+def test_every_further_data_subject_must_grant_it(
+    owner: psycopg.Connection[Any], granting: tuple[int, ...], expected: list[str]
+) -> None:
+    store(owner, co_subjects=[OTHER, THIRD])
+    for patient in (PATIENT, *granting):
+        grant(owner, patient=patient)
+    # Another survivor's grant is none of theirs.
+    grant(owner, patient=9)
+    assert seen(owner) == expected
+
+
+def test_a_further_subjects_grant_is_held_against_the_same_conditions(
+    owner: psycopg.Connection[Any],
+) -> None:
+    store(owner, co_subjects=[OTHER])
+    grant(owner)
+    grant(owner, patient=OTHER, residual=[[[True, "codes", [CODE]]]])
+    assert seen(owner) == []
+
+
+def micros(moment: datetime) -> int:
+    return round((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
+
+
+HOLDING: dict[str, list[Any]] = {
+    "actor": [GRANTEE],
+    "deny_actor": [11],
+    "purpose": [TREAT],
+    "valid": [micros(NOW - DAY), micros(NOW + DAY)],
+    "types": [TYPE, ELSE],
+    "labels": [NORMAL | TOPIC],
+    "inside": [micros(FROM), micros(TO)],
+    "codes": [CODE],
+    "instance": [ROW],
+    "related": [SOURCE],
+    "dependents": [TARGET],
+    "author": [AUTHOR],
+    "action": [READ],
+}
+FAILING: list[tuple[str, list[Any]]] = [
+    ("actor", [11]),
+    ("deny_actor", [12]),
+    ("purpose", [RESEARCH]),
+    ("valid", [micros(NOW + DAY / 2), None]),
+    ("valid", [None, micros(NOW - DAY / 2)]),
+    ("types", [ELSE]),
+    ("labels", [TOPIC]),
+    ("inside", [micros(FROM + DAY), None]),
+    ("inside", [None, micros(TO - DAY)]),
+    ("codes", [CODE + 1]),
+    ("instance", [ROW + 1]),
+    ("related", [TARGET]),
+    ("dependents", [SOURCE]),
+    ("author", [TARGET]),
+    ("action", [UPDATE]),
+]
+
+
+def residual(*clauses: list[list[Any]]) -> Json:
+    return {"residual": list(clauses)}
+
+
+@pytest.mark.parametrize("operator", HOLDING)
+def test_a_literal_that_holds_holds_and_its_negation_does_not(
+    owner: psycopg.Connection[Any], operator: str
+) -> None:
+    store(owner)
+    grant(owner, **residual([[False, operator, HOLDING[operator]]]))
+    assert seen(owner) == BOTH
+    owner.execute("TRUNCATE tl.consent_grant")
+    grant(owner, **residual([[True, operator, HOLDING[operator]]]))
+    assert seen(owner) == []
+
+
+@pytest.mark.parametrize(("operator", "args"), FAILING)
+def test_a_literal_that_fails_fails_and_its_negation_does_not(
+    owner: psycopg.Connection[Any], operator: str, args: list[Any]
+) -> None:
+    store(owner)
+    grant(owner, **residual([[False, operator, args]]))
+    assert seen(owner) == []
+    owner.execute("TRUNCATE tl.consent_grant")
+    grant(owner, **residual([[True, operator, args]]))
+    assert seen(owner) == BOTH
+
+
+@pytest.mark.parametrize("operator", ["related", "dependents"])
+def test_a_reference_to_an_instance_counts_the_instance_itself(
+    owner: psycopg.Connection[Any], operator: str
+) -> None:
+    store(owner)
+    grant(owner, **residual([[False, operator, [ROW]]]))
+    assert seen(owner) == BOTH
+
+
+def test_a_clause_holds_by_any_literal_and_a_residual_by_every_clause(
+    owner: psycopg.Connection[Any],
+) -> None:
+    store(owner)
+    holds, fails = [False, "types", [TYPE]], [False, "types", [ELSE]]
+    grant(owner, **residual([fails, holds], [holds]))
+    assert seen(owner) == BOTH
+    owner.execute("TRUNCATE tl.consent_grant")
+    grant(owner, **residual([holds], [fails], [holds]))
+    assert seen(owner) == []
+
+
+@pytest.mark.parametrize("negated", [False, True])
+def test_an_operator_that_this_database_does_not_know_refuses(
+    owner: psycopg.Connection[Any], negated: bool
+) -> None:
+    store(owner)
+    grant(owner, **residual([[negated, "moon", [1]]]))
+    assert seen(owner) == []
+
+
+def test_a_row_of_no_known_time_lies_within_no_period(owner: psycopg.Connection[Any]) -> None:
+    store(owner, clinical_from=None, clinical_to=None)
+    grant(owner, **residual([[False, "inside", [None, None]]]))
+    assert seen(owner) == []
+    owner.execute("TRUNCATE tl.consent_grant")
+    grant(owner, **residual([[True, "inside", [None, None]]]))
+    assert seen(owner) == BOTH
+
+
+@pytest.mark.parametrize(
+    ("operator", "version_of_it", "args"),
+    [
+        ("codes", {"codes": [CODE + 1]}, [CODE + 1]),
+        ("dependents", {"refs": [TARGET + 1]}, [TARGET + 1]),
+        ("author", {"authors": [AUTHOR + 1]}, [AUTHOR + 1]),
+    ],
+)
+def test_a_superseded_version_is_judged_by_what_it_carried_itself(
+    owner: psycopg.Connection[Any], operator: str, version_of_it: Json, args: list[int]
+) -> None:
+    store(owner)
+    (column, values), *_ = version_of_it.items()
+    owner.execute(f"UPDATE tl.resource_history SET {column} = %s".encode(), (values,))
+    grant(owner, **residual([[False, operator, args]]))
+    assert seen(owner) == ["resource_history"]
+
+
+def test_codes_are_the_rows_own(owner: psycopg.Connection[Any]) -> None:
+    store(owner)
+    insert(owner, "resource", ENTRY | {"rid": ROW + 1, "id": "y", "codes": [CODE + 1]})
+    grant(owner, **residual([[False, "codes", [CODE + 1]]]))
+    assert seen(owner) == []
+
+
+def _count(conditions: Database, table: str, caller: Caller | None) -> int:
+    """Rows of a table that the service's role sees, without any predicate in the query."""
+    with psycopg.connect(conditions.service_url) as connection:
+        if caller is not None:
+            connection.execute(
+                "SELECT tl.enter(%s::bigint[], %s::bigint[], %s, %s, 1, 5)",
+                (
+                    list(caller.closure),
+                    list(caller.deny_closure),
+                    caller.purpose,
+                    caller.organization,
+                ),
+            )
+        found = connection.execute(f"SELECT count(*) FROM tl.{table}".encode()).fetchone()
+        return int(found[0]) if found else 0
+
+
+POLICED = [table for table in migrate.SURVIVOR_TABLES if table != "membership"]
+
+
+def _everywhere(owner: psycopg.Connection[Any], **changes: Any) -> None:
+    store(owner, **changes)
+    row = {name: ENTRY[name] for name in _SHARED if name != "last_updated"}
+    insert(owner, "audit_entry", row | changes | AUDIT)
+    grant(owner)
+
+
+@pytest.mark.parametrize("table", POLICED)
+def test_the_database_itself_shows_a_row_to_whom_it_is_granted_and_to_nobody_else(
+    owner: psycopg.Connection[Any], conditions: Database, table: str
+) -> None:
+    _everywhere(owner)
+    # A link is its source's: one of the three is of a resource that is not there.
+    assert _count(conditions, table, CALLER) == (2 if table == "link" else 1)
+    assert _count(conditions, table, replace(CALLER, closure=(12,))) == 0
+    assert _count(conditions, table, None) == 0
+
+
+@pytest.mark.parametrize("table", [t for t in POLICED if t not in ("consent_grant", "audit_entry")])
+def test_an_open_entry_is_shown_to_every_caller_and_to_nobody_where_no_caller_is_set(
+    owner: psycopg.Connection[Any], conditions: Database, table: str
+) -> None:
+    store(owner, patient=None, open=True)
+    assert _count(conditions, table, replace(CALLER, closure=(12,))) > 0
+    assert _count(conditions, table, None) == 0
+
+
+@pytest.mark.parametrize("table", ["resource", "resource_history"])
+def test_the_database_judges_a_version_by_its_own_labels_and_by_the_present_ones(
+    owner: psycopg.Connection[Any], conditions: Database, table: str
+) -> None:
+    _everywhere(owner)
+    owner.execute(f"UPDATE tl.{table} SET labels = {NORMAL | SECRET}".encode())
+    assert _count(conditions, "resource_history", CALLER) == 0
+
+
+@pytest.mark.parametrize(
+    ("epoch", "next_change"), [(6, "infinity"), (5, "-infinity"), (5, "now")], ids=str
+)
+async def test_a_caller_whose_memberships_have_changed_neither_reads_nor_writes(
+    owner: psycopg.Connection[Any], opened: Opened, epoch: int, next_change: str
+) -> None:
+    _everywhere(owner)
+    body = f"SELECT x.rid FROM tl.resource x WHERE {predicate.for_query('x')}"
+    caller = replace(CALLER, epoch=5)
+    assert len(await opened.fetch(caller, body)) == 1
+    async with opened.write(caller) as connection:
+        owner.execute(
+            "UPDATE tl.directory_epoch SET epoch = %s, next_change = %s", (epoch, next_change)
+        )
+        for by_key in (False, True):
+            with pytest.raises(StaleClosure):
+                await opened.fetch(caller, body, by_key=by_key)
+        with pytest.raises(StaleClosure):
+            await TransactionReader(connection).fetch(caller, body)
+    with pytest.raises(StaleClosure):
+        async with opened.write(caller):
+            pass
+
+
+SCOPES: dict[str, tuple[ReadScope, bool]] = {
+    "the whole type": (ReadScope((TYPE,), ()), True),
+    "another type": (ReadScope((ELSE,), ()), False),
+    "nothing": (ReadScope((), ()), False),
+    "the type with a key it has": (ReadScope((), (Constrained(TYPE, ((HASH,),)),)), True),
+    "the type with a key it has not": (ReadScope((), (Constrained(TYPE, ((HASH + 1,),)),)), False),
+    "the type with two keys, one it has": (
+        ReadScope((), (Constrained(TYPE, ((HASH,), (HASH + 1,))),)),
+        False,
+    ),
+    "another type with a key it has": (ReadScope((), (Constrained(ELSE, ((HASH,),)),)), False),
+    "another type whole, the type with a key it has not": (
+        ReadScope((ELSE,), (Constrained(TYPE, ((HASH + 1,),)),)),
+        False,
+    ),
+    "the type with another row's key": (
+        ReadScope((), (Constrained(TYPE, ((HASH + 2,),)),)),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCOPES)
+async def test_a_token_reads_no_more_than_its_scopes_leave(
+    owner: psycopg.Connection[Any], opened: Opened, name: str
+) -> None:
+    _everywhere(owner)
+    other = {name: ENTRY[name] for name in _SHARED} | {"rid": ROW + 1, "type": ELSE}
+    insert(owner, "resource", ENTRY | {"rid": ROW + 1, "id": "y", "type": ELSE})
+    insert(owner, "index_token", other | {"hash": HASH + 2, "item": 0})
+    scope, expected = SCOPES[name]
+    body = (
+        f"SELECT x.rid FROM tl.resource x WHERE x.rid = $7::bigint AND {predicate.for_query('x')}"
+    )
+    caller = replace(CALLER, epoch=5, scope=scope)
+    for by_key in (False, True):
+        found = await opened.fetch(caller, body, ROW, by_key=by_key)
+        assert [row["rid"] for row in found] == ([ROW] if expected else [])
+    assert await opened.fetch(replace(caller, scope=None), body, ROW), "consent lets it be seen"
+
+
+def test_a_token_without_narrower_scopes_leaves_the_statement_as_it_is() -> None:
+    text = predicate.for_query("x")
+    assert scope_sql.narrowed(text, None, (1,)) == (text, (1,))
+
+
+def test_the_actions_of_the_cases_are_those_of_the_model() -> None:
+    assert (int(Action.READ), int(Action.UPDATE)) == (READ, UPDATE)

@@ -1,0 +1,256 @@
+"""What `tools/mutants.py` deletes: each condition that decides what a caller sees, one at a time.
+
+The predicate and its two places for further data subjects and directory entries; the exact conditions of
+`tl.residual`; the epoch and the caller's scopes that stand beside it; and the policies beneath. A condition is
+found by its text, so that a changed one is missed here at once (`tests/consent/test_mutations.py`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PREDICATE = "app/storage/predicate.py"
+POLICIES = "app/storage/migrate.py"
+ROUTINES = "app/storage/sql/routines.sql"
+SCOPES = "app/storage/scope_sql.py"
+DATABASE = "app/storage/database.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One deletion: what it is called, the file, the text that goes and the text in its place."""
+
+    name: str
+    path: str
+    old: str
+    new: str = ""
+
+    def applied(self, text: str) -> str:
+        """The file's text with it; ValueError where there is nothing to delete, or more than one."""
+        if text.count(self.old) != 1:
+            raise ValueError(
+                f"{self.name}: its text stands {text.count(self.old)} times in {self.path}"
+            )
+        return text.replace(self.old, self.new)
+
+
+def mutants(root: Path) -> list[Mutant]:
+    """All of them, for the files as they stand."""
+    return [
+        *_conjuncts((root / PREDICATE).read_text()),
+        *_WITHIN,
+        *_DIRECTORY,
+        *_FURTHER_SUBJECTS,
+        *_operators((root / ROUTINES).read_text()),
+        *_RESIDUAL,
+        *_EPOCH,
+        *_SCOPES,
+        *_policies((root / POLICIES).read_text()),
+    ]
+
+
+def _conjuncts(text: str) -> Iterator[Mutant]:
+    """Each conjunct of the grant's conditions."""
+    start = text.index("WHERE g.patient")
+    block = text[start : text.index("LIMIT 1)", start)]
+    marks = [m.start() for m in re.finditer(r"\n    AND ", block)] + [block.rindex("\n")]
+    yield Mutant("g.patient = the patient", PREDICATE, block[: marks[0]], "WHERE true")
+    for low, high in itertools.pairwise(marks):
+        clause = block[low:high]
+        yield Mutant(" ".join(clause.split())[4:60], PREDICATE, clause)
+
+
+_WITHIN = (
+    Mutant(
+        "custodian -2 is the caller's own",
+        PREDICATE,
+        "(g.custodian = -2 AND {row}.custodian = {caller.organization})",
+        "g.custodian = -2",
+    ),
+    Mutant(
+        "data period, its start",
+        PREDICATE,
+        "{row}.clinical_from >= g.data_from AND ",
+    ),
+    Mutant("data period, its end", PREDICATE, " AND {row}.clinical_to <= g.data_to"),
+    Mutant(
+        "a version carries its own codes, references and authors",
+        PREDICATE,
+        'f"{row}.codes, {row}.refs, {row}.authors" if version else "NULL, NULL, NULL"',
+        '"NULL, NULL, NULL"',
+    ),
+    Mutant(
+        "nobody set sees nothing",
+        PREDICATE,
+        "{SETTINGS.closure} IS NOT NULL AND ",
+    ),
+)
+
+_OPEN = "({row}.open AND {caller.action} = 1)"
+_OWNER = "{caller.organization} IN ({row}.custodian, {row}.rid)"
+_DIRECTORY = (
+    Mutant("open", PREDICATE, _OPEN, "({caller.action} = 1)"),
+    Mutant("open for reading only", PREDICATE, _OPEN, "({row}.open)"),
+    Mutant("the directory entry's custodian", PREDICATE, _OWNER, "true"),
+)
+
+_FURTHER = "({row}.co_subjects IS NULL OR tl.co_granted("
+_FURTHER_SUBJECTS = (
+    Mutant("co_subjects", PREDICATE, _FURTHER, "(true OR tl.co_granted("),
+    Mutant(
+        "every further subject, not one of them", PREDICATE, "SELECT bool_and(", "SELECT bool_or("
+    ),
+    Mutant(
+        "a further subject without a grant refuses",
+        PREDICATE,
+        "bool_and(coalesce({granted}, false))",
+        "bool_and({granted})",
+    ),
+    Mutant(
+        "the further subject's own grants",
+        PREDICATE,
+        '_granted("co_granted", "other.subject", inputs',
+        '_granted("co_granted", "g.patient", inputs',
+    ),
+)
+
+
+def _operators(text: str) -> Iterator[Mutant]:
+    """Each operator of a residual, always true and always false."""
+    start = text.index("verdict := CASE operator")
+    block = text[start : text.index("ELSE NULL", start)]
+    found = list(re.finditer(r"\n        WHEN '(\w+)' THEN ", block))
+    ends = [m.start() for m in found[1:]] + [block.rindex("\n")]
+    for match, end in zip(found, ends, strict=True):
+        clause = block[match.start() : end]
+        for verdict in ("true", "false"):
+            name = f"residual {match[1]}, always {verdict}"
+            yield Mutant(name, ROUTINES, clause, f"{match[0]}{verdict}")
+
+
+_RESIDUAL = (
+    Mutant(
+        "residual: every clause, not one",
+        ROUTINES,
+        "    IF NOT satisfied THEN RETURN false; END IF;\n",
+    ),
+    Mutant(
+        "residual: an unknown operator refuses",
+        ROUTINES,
+        "      IF verdict IS NULL THEN RETURN false; END IF;\n",
+        "      IF verdict IS NULL THEN verdict := false; END IF;\n",
+    ),
+    Mutant(
+        "residual: negation",
+        ROUTINES,
+        "IF verdict <> (literal ->> 0)::boolean THEN",
+        "IF verdict THEN",
+    ),
+    Mutant(
+        "residual: a row of no known time lies within no period",
+        ROUTINES,
+        "coalesce(clinical_from >= low AND clinical_to <= high, false)",
+        "coalesce(clinical_from >= low AND clinical_to <= high, true)",
+    ),
+    Mutant(
+        "residual: a version's own codes",
+        ROUTINES,
+        "CASE WHEN row_codes IS NOT NULL THEN row_codes && args",
+        "CASE WHEN row_codes IS NOT NULL AND false THEN row_codes && args",
+    ),
+    Mutant(
+        "residual: a version's own references",
+        ROUTINES,
+        "CASE WHEN row_refs IS NOT NULL THEN row_refs && args",
+        "CASE WHEN row_refs IS NOT NULL AND false THEN row_refs && args",
+    ),
+    Mutant(
+        "residual: a version's own authors",
+        ROUTINES,
+        "CASE WHEN row_authors IS NOT NULL THEN row_authors && args",
+        "CASE WHEN row_authors IS NOT NULL AND false THEN row_authors && args",
+    ),
+    Mutant(
+        "residual: the row's own codes",
+        ROUTINES,
+        "WHERE r.rid = row_rid AND r.codes && args",
+        "WHERE r.codes && args",
+    ),
+)
+
+_CURRENT = "enter.epoch = e.epoch AND statement_timestamp() < e.next_change"
+_ENTRY = "e.epoch = $6::bigint AND statement_timestamp() < e.next_change"
+_EPOCH = (
+    Mutant("the epoch, writing", ROUTINES, _CURRENT, "statement_timestamp() < e.next_change"),
+    Mutant(
+        "a membership that began or ended, writing", ROUTINES, _CURRENT, "enter.epoch = e.epoch"
+    ),
+    Mutant("the epoch, reading", PREDICATE, _ENTRY, "statement_timestamp() < e.next_change"),
+    Mutant("a membership that began or ended, reading", PREDICATE, _ENTRY, "e.epoch = $6::bigint"),
+    Mutant(
+        "a stale caller reads nothing",
+        DATABASE,
+        '        if not rows[0]["fresh"]:\n            raise StaleClosure\n',
+    ),
+    Mutant(
+        "a stale caller writes nothing",
+        DATABASE,
+        "            if not fresh:\n                raise StaleClosure\n",
+    ),
+    Mutant(
+        "a caller gone stale within a transaction",
+        DATABASE,
+        'if not rows[0]["fresh"] and not await self._moved_here():',
+        "if False:",
+    ),
+)
+
+_SCOPES = (
+    Mutant(
+        "the mark of the scopes",
+        PREDICATE,
+        " + scope_sql.mark(row)",
+    ),
+    Mutant(
+        "scopes filled in", SCOPES, "    if scope is None:\n", "    if scope is not None or True:\n"
+    ),
+    Mutant("types of whole scopes", SCOPES, "{row}.type = ANY ({whole})", "true"),
+    Mutant(
+        "the type of a constrained scope",
+        SCOPES,
+        'f"{row}.type = {type_code}", *tests',
+        "*tests",
+    ),
+    Mutant("the constraint of a scope", SCOPES, ", *tests]", "]"),
+    Mutant("a constraint is the row's own", SCOPES, "scoped.rid = {row}.rid AND ", ""),
+    Mutant("a constraint's key", SCOPES, " AND scoped.hash = ANY ({keys})"),
+)
+
+
+def _policies(text: str) -> Iterator[Mutant]:
+    """Each table's policy, one that lets everything through; and what makes policies hold."""
+    anchor = '    rules["membership"] = "true"\n'
+    listed = re.search(r"CONSENTED: Final = \((.*?)\)", text, re.DOTALL)
+    assert listed is not None, "CONSENTED has moved"
+    tables = re.findall(r'"(\w+)"', listed[1])
+    for table in (*tables, "resource_history", "link", "consent_grant"):
+        new = f'{anchor}    rules["{table}"] = "true"\n'
+        yield Mutant(f"policy of {table}", POLICIES, anchor, new)
+    yield Mutant("a version, by its own labels", POLICIES, 'f"{version} AND {present', 'f"{present')
+    yield Mutant(
+        "a version, by the present ones",
+        POLICIES,
+        "f\"{version} AND {present.format('resource_history', 'rid')}\"",
+        "version",
+    )
+    for word in ("ENABLE", "FORCE"):
+        yield Mutant(
+            f"{word} ROW LEVEL SECURITY",
+            POLICIES,
+            f'f"ALTER TABLE tl.{{table}} {word} ROW LEVEL SECURITY;\\n"',
+            '""',
+        )
