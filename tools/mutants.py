@@ -68,7 +68,6 @@ def passes(tree: Path, url: str, tests: list[str]) -> bool:
     """Whether every test passes on the tree as it stands; one that never ends does not pass."""
     command = [
         sys.executable,
-        "-B",
         "-m",
         "pytest",
         "-n",

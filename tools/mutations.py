@@ -54,29 +54,53 @@ def mutants(root: Path) -> list[Mutant]:
 
 
 def _conjuncts(text: str) -> Iterator[Mutant]:
-    """Each conjunct of the grant's conditions."""
-    start = text.index("WHERE g.patient")
+    """Each conjunct of what is asked of every grant, and of what is asked of one that is not plain."""
+    start = text.index("WHERE g.patient = {patient}")
     block = text[start : text.index("LIMIT 1)", start)]
     marks = [m.start() for m in re.finditer(r"\n    AND ", block)] + [block.rindex("\n")]
     yield Mutant("g.patient = the patient", PREDICATE, block[: marks[0]], "WHERE true")
     for low, high in itertools.pairwise(marks):
         clause = block[low:high]
         yield Mutant(" ".join(clause.split())[4:60], PREDICATE, clause)
+    start = text.index('_SPECIAL: Final = """') + len('_SPECIAL: Final = """')
+    block = text[start : text.index('"""', start)]
+    marks = [m.start() for m in re.finditer(r"\n    AND ", block)] + [len(block)]
+    yield Mutant("special: " + block[: marks[0]], PREDICATE, block[: marks[0]], "true")
+    for low, high in itertools.pairwise(marks):
+        clause = block[low:high]
+        yield Mutant("special: " + " ".join(clause.split())[4:60], PREDICATE, clause)
 
 
+_PLAIN = "g.custodian IS NULL OR {row}.custodian = {caller.organization}\n"
+_ASKED = 'f"g.actions & {caller.action} <> 0 AND g.purposes & {caller.purpose} <> 0"'
 _WITHIN = (
+    Mutant("a plain grant's custodian", PREDICATE, _PLAIN, "true\n"),
+    Mutant(
+        "the action, asked by the query",
+        PREDICATE,
+        _ASKED,
+        'f"g.purposes & {caller.purpose} <> 0"',
+    ),
+    Mutant(
+        "the purpose, asked by the query",
+        PREDICATE,
+        _ASKED,
+        'f"g.actions & {caller.action} <> 0"',
+    ),
+    Mutant(
+        "action and purpose, asked by the policy",
+        PREDICATE,
+        "f\"g.withheld & {_once('need', 'bigint')} = 0\"",
+        '"true"',
+    ),
     Mutant(
         "custodian -2 is the caller's own",
         PREDICATE,
-        "(g.custodian = -2 AND {row}.custodian = {caller.organization})",
+        "(g.custodian = -2 AND special.custodian = special.organization)",
         "g.custodian = -2",
     ),
-    Mutant(
-        "data period, its start",
-        PREDICATE,
-        "{row}.clinical_from >= g.data_from AND ",
-    ),
-    Mutant("data period, its end", PREDICATE, " AND {row}.clinical_to <= g.data_to"),
+    Mutant("data period, its start", PREDICATE, "special.clinical_from >= g.data_from AND "),
+    Mutant("data period, its end", PREDICATE, " AND special.clinical_to <= g.data_to"),
     Mutant(
         "a version carries its own codes, references and authors",
         PREDICATE,
@@ -84,18 +108,69 @@ _WITHIN = (
         '"NULL, NULL, NULL"',
     ),
     Mutant(
-        "nobody set sees nothing",
+        "the record's shortcut is the record's alone",
         PREDICATE,
-        "{SETTINGS.closure} IS NOT NULL AND ",
+        "{row}.patient = {_once('record', 'bigint')} AND ",
+    ),
+    Mutant(
+        "the record's shortcut, further subjects",
+        PREDICATE,
+        '{row}.co_subjects IS NULL "',
+        'true "',
+    ),
+    Mutant(
+        "the record's shortcut, labels",
+        PREDICATE,
+        "{row}.labels & {_once('record_forbidden', 'bigint')} = 0",
+        "true",
+    ),
+    Mutant(
+        "the record's shortcut, custodian",
+        PREDICATE,
+        "coalesce({custodian}, {row}.custodian) = {row}.custodian",
+        "true",
+    ),
+    Mutant("the record's grant is the caller's", PREDICATE, " AND g.grantee = ANY ({c.closure})"),
+    Mutant("the record's grant, action and purpose", PREDICATE, " AND {_asked(c)}"),
+    Mutant(
+        "the record's grant, its time",
+        PREDICATE,
+        "g.valid_from <= statement_timestamp() AND g.valid_to > statement_timestamp()\n      AND ",
+    ),
+    Mutant("the record's grant is plain", PREDICATE, "AND g.plain AND (", "AND ("),
+    Mutant(
+        "the record's grant of whom it excludes",
+        PREDICATE,
+        "\n      AND (g.excluded IS NULL OR NOT g.excluded && {c.deny_closure})",
     ),
 )
 
 _OPEN = "({row}.open AND {caller.action} = 1)"
-_OWNER = "{caller.organization} IN ({row}.custodian, {row}.rid)"
 _DIRECTORY = (
     Mutant("open", PREDICATE, _OPEN, "({caller.action} = 1)"),
     Mutant("open for reading only", PREDICATE, _OPEN, "({row}.open)"),
-    Mutant("the directory entry's custodian", PREDICATE, _OWNER, "true"),
+    Mutant(
+        "the directory entry's custodian",
+        PREDICATE,
+        "{caller.organization} IN ({row}.custodian, {row}.rid)",
+        "true",
+    ),
+    Mutant(
+        "open to nobody unset",
+        ROUTINES,
+        "NULLIF(current_setting('tl.closure', true), '') IS NOT NULL\n",
+        "true\n",
+    ),
+    Mutant("open, by the policy", ROUTINES, "coalesce((open AND ", "coalesce(("),
+    Mutant(
+        "open for reading only, by the policy", ROUTINES, "::bigint >> 60 & 3 = 1)", " IS NOT NULL)"
+    ),
+    Mutant(
+        "the directory entry's custodian, by the policy",
+        ROUTINES,
+        "::bigint IN (custodian, rid), false)",
+        " IS NOT NULL, false)",
+    ),
 )
 
 _FURTHER = "({row}.co_subjects IS NULL OR tl.co_granted("
@@ -113,8 +188,8 @@ _FURTHER_SUBJECTS = (
     Mutant(
         "the further subject's own grants",
         PREDICATE,
-        '_granted("co_granted", "other.subject", inputs',
-        '_granted("co_granted", "g.patient", inputs',
+        '"co_granted", "other.subject", inputs',
+        '"co_granted", "g.patient", inputs',
     ),
 )
 

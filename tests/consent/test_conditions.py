@@ -137,10 +137,14 @@ def insert(owner: psycopg.Connection[Any], table: str, row: Json) -> None:
 
 
 def grant(owner: psycopg.Connection[Any], **changes: Any) -> None:
+    row = GRANT | changes
+    columns = sql.SQL(", ").join(map(sql.Identifier, row))
     owner.execute(
-        "INSERT INTO tl.consent_grant "
-        "SELECT * FROM jsonb_populate_recordset(NULL::tl.consent_grant, %s)",
-        (json.dumps([GRANT | changes]),),
+        sql.SQL(
+            "INSERT INTO tl.consent_grant ({0}) "
+            "SELECT {0} FROM jsonb_populate_recordset(NULL::tl.consent_grant, %s)"
+        ).format(columns),
+        (json.dumps([row]),),
     )
 
 
