@@ -54,7 +54,7 @@ sbom: $(STAMP) ## Write the bill of materials, sbom.json (CycloneDX), from the l
 	$(BIN)/python tools/sbom.py > sbom.json
 
 advisories: ## Ask for known faults of the locked dependencies (needs uv and a network; says so without)
-	@$(UV) tool run pip-audit --requirement requirements.lock --require-hashes --disable-pip || \
+	@$(UV) tool run pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict || \
 	  { echo "pip-audit found something above, or could not reach its source: nothing is known to be well."; exit 1; }
 
 lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)

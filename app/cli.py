@@ -351,6 +351,7 @@ def token(
     from app.commands import registration
     from app.commands.databases import with_database
     from app.commands.trust import note
+    from app.security.sealing import Seal
 
     settings = _settings()
 
@@ -362,6 +363,7 @@ def token(
             purpose=purpose,
             scope=scope,
             lifetime=settings.token_lifetime_seconds,
+            seal=Seal(settings),
             emergency_reason=emergency_reason,
         )
         await note(reached, "token", client)

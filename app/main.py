@@ -39,6 +39,7 @@ from app.security.fetching import open_http
 from app.security.keysets import KeySets
 from app.security.people import People
 from app.security.rate import RateLimit
+from app.security.sealing import Seal
 from app.security.trust import Trust
 from app.settings import Settings
 from app.storage.audit import AuditWriter
@@ -85,7 +86,8 @@ def create_app(
             writer = AuditWriter(database_url)
             opened.push_async_callback(writer.stop)
             await writer.start()
-            trust = await Trust.open(database_url, database.pool)
+            seal = Seal(settings)
+            trust = await Trust.open(database_url, database.pool, seal)
             opened.push_async_callback(trust.close)
             http = await opened.enter_async_context(connect())
             key_sets = KeySets(http)
@@ -98,7 +100,7 @@ def create_app(
                     settings.fhir_base.removesuffix("/fhir"), RateLimit(settings.rate_limit)
                 ),
                 writer,
-                await server_secret(database.pool, "cursor"),
+                seal.derive("cursors", await server_secret(database.pool, "cursor")),
                 key_sets,
                 people,
             )

@@ -9,13 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableError
 
 from app.openid_settings import OpenIdProvider
 
 MEBIBYTE = 1024 * 1024
+_VARIETY = 10
 
 
 class SettingsError(ValueError):
@@ -107,6 +108,9 @@ class Settings(BaseSettings):
     token_lifetime_seconds: int = Field(default=900, ge=1)
     """How long an access token is valid, in seconds; one for an emergency 900 at most."""
 
+    key_secret: SecretStr | None = Field(default=None, min_length=32)
+    """What signing keys are sealed with, at least 32 characters; unset, one is kept in the state folder."""
+
     openid_providers: tuple[OpenIdProvider, ...] = ()
     """OpenID providers whose tokens are taken from people, as a JSON list (people.md); none by default."""
 
@@ -153,6 +157,13 @@ class Settings(BaseSettings):
             return self.base_url.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/fhir"
+
+    @field_validator("key_secret")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(set(value.get_secret_value())) < _VARIETY:
+            raise ValueError("it is easily guessed; use what `openssl rand -hex 32` prints")
+        return value
 
     @model_validator(mode="after")
     def _bounds_agree(self) -> Self:

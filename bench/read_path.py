@@ -23,6 +23,8 @@ from typing import Any, Final
 
 from app.security import tokens
 from app.security.keys import load_keys
+from app.security.sealing import Seal
+from app.settings import Settings
 from app.storage import clients
 from app.storage.database import Database
 from bench.cluster import Cluster
@@ -107,7 +109,7 @@ async def bearer(database: Database, port: int) -> str:
     if found is None:
         raise SystemExit("the store has no client")
     return tokens.mint(
-        await load_keys(database.pool),
+        await load_keys(database.pool, Seal(Settings())),
         found,
         issuer=settings(port).fhir_base.removesuffix("/fhir"),
         purpose="TREAT",

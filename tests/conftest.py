@@ -20,6 +20,11 @@ from psycopg import sql
 
 from app.embedded import EmbeddedPostgres
 
+pytest_plugins = ("tests.silence",)
+
+# One secret for every service that tests make in this process, wherever its state folder is.
+os.environ.setdefault("TL_KEY_SECRET", "of the tests of this process only: 0123456789")
+
 SERVICE_ROLE = "throughline_service"
 SERVICE_PASSWORD = "test"
 

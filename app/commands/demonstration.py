@@ -17,6 +17,7 @@ from app.consent.purposes import purpose_bit
 from app.demo import load as demo
 from app.interactions import bundle_entry, patching, writing
 from app.security import clients
+from app.security.sealing import Seal
 from app.settings import Settings
 from app.storage import clients as client_rows
 from app.storage.database import Database
@@ -79,10 +80,12 @@ def for_demonstration(settings: Settings) -> Settings:
 
 
 async def _tokens(
-    opened: Database, base: str, names: set[str], purpose: str, lifetime: int
+    opened: Database, base: str, names: set[str], purpose: str, lifetime: int, seal: Seal
 ) -> dict[str, str]:
     return {
-        name: await registration.token(opened, base, name, purpose=purpose, lifetime=lifetime)
+        name: await registration.token(
+            opened, base, name, purpose=purpose, lifetime=lifetime, seal=seal
+        )
         for name in sorted(names)
     }
 
@@ -90,7 +93,9 @@ async def _tokens(
 def curl_lines(settings: Settings, reached: Reached) -> list[tuple[str, str]]:
     """(what it shows, the line): each can be copied into a shell as it is."""
     names, seconds = {each.client for each in TRIES}, settings.token_lifetime_seconds
-    found = on(reached, lambda opened, at: _tokens(opened, at.base, names, "COC", seconds))
+    found = on(
+        reached, lambda opened, at: _tokens(opened, at.base, names, "COC", seconds, Seal(settings))
+    )
     return [
         (
             each.shows,
@@ -113,7 +118,9 @@ def tour(settings: Settings, console: Console) -> int:
             made.update(
                 with_database(
                     settings,
-                    lambda opened, at: _tokens(opened, at.base, names, purpose, TOUR_SECONDS),
+                    lambda opened, at: _tokens(
+                        opened, at.base, names, purpose, TOUR_SECONDS, Seal(settings)
+                    ),
                 )
             )
         return made[client]

@@ -15,8 +15,9 @@ from typing import Final
 
 import psycopg
 
-from app.commands import databases
+from app.commands import databases, exposure
 from app.commands.errors import CommandError
+from app.security.sealing import FILE
 from app.settings import Settings, SettingsError
 from app.storage import health
 from app.storage.database import LANES
@@ -38,7 +39,7 @@ def look() -> Iterator[Check]:
         yield _state(settings.state_dir)
         yield _room(settings.state_dir)
     yield _port(settings)
-    yield _exposure(settings)
+    yield from exposure.checks(settings)
     yield from _database(settings)
 
 
@@ -50,9 +51,9 @@ def _state(folder: Path) -> Check:
     if not folder.exists():
         return Check(f"{name} can be made", None)
     loose = folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    kept = folder / "service-password"
-    if not loose and kept.exists() and kept.stat().st_mode & 0o077:
-        loose, remedy = 1, f"Run: chmod 600 {kept}"
+    for kept in (folder / "service-password", folder / FILE):
+        if not loose and kept.exists() and kept.stat().st_mode & 0o077:
+            loose, remedy = 1, f"Run: chmod 600 {kept}"
     return Check(name, "others than its owner can change or read it" if loose else None, remedy)
 
 
@@ -81,18 +82,6 @@ def _port(settings: Settings) -> Check:
         )
 
 
-def _exposure(settings: Settings) -> Check:
-    local = settings.host in ("127.0.0.1", "::1", "localhost")
-    plain = not settings.fhir_base.startswith("https://")
-    return Check(
-        "tokens and records cross no network in the clear",
-        "the service listens beyond this machine, and TL_BASE_URL is not https"
-        if plain and not local
-        else None,
-        "Put a proxy with TLS before it and set TL_BASE_URL to its https address.",
-    )
-
-
 def _database(settings: Settings) -> Iterator[Check]:
     wanted = health.Wanted(
         settings.service_role, settings.workers * (2 * settings.pool_max + LANES + 1)
@@ -105,6 +94,8 @@ def _database(settings: Settings) -> Iterator[Check]:
             with psycopg.connect(url, connect_timeout=10, autocommit=True) as connection:
                 yield Check("the database answers", None)
                 yield from health.checks(connection, wanted)
+                if health.has_schema(connection):
+                    yield exposure.keys(connection, settings)
     except (CommandError, psycopg.OperationalError) as error:
         yield Check(
             "database",

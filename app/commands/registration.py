@@ -11,14 +11,19 @@ from app.commands.errors import CommandError
 from app.fhir_mappings import registry
 from app.interactions import writing
 from app.security import clients, tokens
-from app.security.keys import load_keys
+from app.security.keys import SealedOtherwiseError, load_keys
 from app.security.scopes import narrow
+from app.security.sealing import Seal
 from app.storage import clients as client_rows
 from app.storage.database import Caller, Database, base_closure
 from app.storage.resources import directory_rid
 
 EMERGENCY_PURPOSES: Final = ("ETREAT", "BTG")
 EMERGENCY_SECONDS: Final = 900
+SEALED_OTHERWISE: Final = (
+    "The signing keys in the database were sealed with another secret. Set TL_KEY_SECRET, or TL_STATE_DIR, to "
+    "that of the service; where it is lost, run: throughline keys rotate --overlap 0"
+)
 
 
 async def organization(opened: Database, name: str) -> int:
@@ -101,6 +106,7 @@ async def token(
     purpose: str | None = None,
     scope: str | None = None,
     lifetime: int,
+    seal: Seal,
     emergency_reason: str | None = None,
 ) -> str:
     """An access token for a registered client, as the service at `base` takes it.
@@ -128,8 +134,12 @@ async def token(
         raise CommandError(
             "An emergency reason goes with purpose ETREAT or BTG, for a client registered with --emergency."
         )
+    try:
+        keys = await load_keys(opened.pool, seal)
+    except SealedOtherwiseError as error:
+        raise CommandError(SEALED_OTHERWISE) from error
     return tokens.mint(
-        await load_keys(opened.pool),
+        keys,
         found,
         issuer=base.removesuffix("/fhir"),
         purpose=asked,

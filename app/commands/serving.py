@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import psycopg
 import uvicorn
@@ -27,6 +26,7 @@ from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from app import logs, metrics, tracing
+from app.commands import exposure
 from app.commands.databases import Announce, Reached, database, quiet
 from app.commands.errors import CommandError
 from app.commands.measuring import measured
@@ -95,21 +95,21 @@ def refuse_unsafe(settings: Settings, reached: Reached) -> None:
 
     The checks are those of `throughline doctor`; these are the ones without which nothing is served.
     """
-    # In a container the socket is open to all, and the address that is published tells how far it reaches.
-    reach = urlsplit(settings.base_url).hostname if settings.base_url else settings.host
-    local = reach in ("127.0.0.1", "::1", "localhost")
-    https = settings.fhir_base.startswith("https://")
-    if not (local or https or settings.allow_plain_http):
-        raise CommandError(
-            "The service would listen beyond this machine in plain http. Put a proxy with TLS before it and "
-            "set TL_BASE_URL to its https address; or set TL_ALLOW_PLAIN_HTTP on a closed network."
-        )
     wanted = health.Wanted(settings.service_role, settings.workers * settings.pool_max)
+    faults = [each for each in exposure.checks(settings) if each.fault is not None]
+    if faults:
+        raise CommandError(f"The settings are not safe to serve with. {_told(faults)}")
     with psycopg.connect(reached.url, connect_timeout=10, autocommit=True) as connection:
         faults = health.unsafe(connection, wanted)
+        sealed = exposure.keys(connection, settings)
+    if sealed.fault is not None and sealed.unsafe:
+        faults.append(sealed)
     if faults:
-        told = "; ".join(f"{each.name}: {each.fault}. {each.remedy}" for each in faults)
-        raise CommandError(f"The database is not safe to serve. {told}")
+        raise CommandError(f"The database is not safe to serve. {_told(faults)}")
+
+
+def _told(faults: list[health.Check]) -> str:
+    return "; ".join(f"{each.name}: {each.fault}. {each.remedy}" for each in faults)
 
 
 @contextmanager

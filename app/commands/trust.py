@@ -66,8 +66,9 @@ def rotate_keys(settings: Settings, overlap_seconds: int | None) -> str:
 
     async def work(opened: Database, reached: Reached) -> str:
         from app.security.keys import rotate_keys as rotate
+        from app.security.sealing import Seal
 
-        kid = await rotate(opened.pool, overlap)
+        kid = await rotate(opened.pool, overlap, Seal(settings))
         await note(reached, "keys-rotate")
         return kid
 

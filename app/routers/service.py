@@ -255,7 +255,8 @@ class Service:
     async def write_down(self, *rows: AuditRow) -> bool:
         """Whether the rows are durable now; where not, nothing may be told (consent.md, audit)."""
         try:
-            await self.audit.write(*rows)
+            async with asyncio.timeout(self.settings.request_timeout_ms / 1000):
+                await self.audit.write(*rows)
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing is told
             # Only the kind of the error: its text may repeat the row.
             _LOG.error("an audit row could not be written: %s", type(error).__name__)

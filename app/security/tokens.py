@@ -27,6 +27,7 @@ from app.storage.identities import Identity
 
 _CACHE_SIZE: Final = 10_000
 _TYPE: Final = "at+jwt"
+_SKEW_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,6 +208,9 @@ class TokenVerifier:
                     "require_jti": True,
                 },
             )
+            if float(body["iat"]) > time.time() + _SKEW_SECONDS:
+                # Made while a clock was ahead: it would live longer than a token may.
+                raise refuse("it is of the future")
             return VerifiedClaims(
                 Claims(
                     client_id=body["client_id"],

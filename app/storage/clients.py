@@ -121,7 +121,7 @@ async def use_assertion(pool: asyncpg.Pool, client_id: str, jti: str, expires: d
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key of this authorization server."""
+    """A key of this authorization server. private_pem: as stored, sealed (`app.security.sealing`)."""
 
     kid: str
     private_pem: str
@@ -163,6 +163,13 @@ async def add_signing_key(
             json.dumps(public_jwk),
             first,
         )
+
+
+async def reseal_signing_key(pool: asyncpg.Pool, kid: str, private_pem: str) -> None:
+    """Store the private part of a key anew."""
+    await pool.execute(
+        "UPDATE tl.signing_key SET private_pem = $2 WHERE kid = $1", kid, private_pem
+    )
 
 
 async def retire_signing_keys(pool: asyncpg.Pool, but: str, after_seconds: int) -> None:

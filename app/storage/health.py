@@ -47,7 +47,7 @@ def checks(connection: psycopg.Connection, wanted: Wanted) -> Iterator[Check]:
     yield _version(connection)
     migrated = _migrated(connection, wanted)
     yield migrated
-    if migrated.fault is not None and not _has_schema(connection):
+    if migrated.fault is not None and not has_schema(connection):
         return
     for check in (_role, _ownership, _writes, _policies, _clock):
         yield check(connection)
@@ -69,7 +69,8 @@ def _names(connection: psycopg.Connection, query: str, *values: object) -> list[
     return [str(row[0]) for row in connection.execute(query.encode(), values)]
 
 
-def _has_schema(connection: psycopg.Connection) -> bool:
+def has_schema(connection: psycopg.Connection) -> bool:
+    """Whether the tables are there at all."""
     return _one(connection, "SELECT to_regclass('tl.resource')") is not None
 
 

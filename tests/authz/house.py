@@ -16,6 +16,7 @@ import httpx
 
 from app.security import clients, tokens
 from app.security.keys import load_keys
+from app.security.sealing import Seal
 from app.storage.clients import find_client, revoke_client
 from tests.spine.conftest import ACT_CODE, AGENCIES, World, actor, consent, observation
 
@@ -302,7 +303,7 @@ async def _expired(world: World) -> dict[str, str]:
     client = await find_client(pool, RIVER)
     assert client is not None
     token = tokens.mint(
-        await load_keys(pool),
+        await load_keys(pool, Seal(world.service.settings)),
         client,
         issuer=world.service.settings.fhir_base.removesuffix("/fhir"),
         purpose="TREAT",

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.silence import SILENCE
+
 PROGRAM = Path(sys.executable).with_name("throughline")
 _START_SECONDS = 150
 
@@ -33,7 +35,7 @@ def environment(state: Path, **settings: str) -> dict[str, str]:
 
 
 def throughline(state: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    done = subprocess.run(
         [PROGRAM, *arguments],
         env=environment(state, **settings),
         capture_output=True,
@@ -41,6 +43,8 @@ def throughline(state: Path, *arguments: str, **settings: str) -> subprocess.Com
         timeout=_START_SECONDS,
         check=False,
     )
+    SILENCE.heard(done.stderr.splitlines())
+    return done
 
 
 @dataclass
@@ -105,6 +109,7 @@ def serving(state: Path, command: str, **settings: str) -> Iterator[Served]:
             reader.join(10)
         process.stdout.close()
         process.stderr.close()
+        SILENCE.heard(served.notes)
 
 
 def session_of(process: subprocess.Popen[str]) -> set[int]:

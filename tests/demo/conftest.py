@@ -12,6 +12,7 @@ import pytest
 
 from app.commands import demonstration, registration
 from app.main import create_app
+from app.security.sealing import Seal
 from app.settings import Settings
 from app.storage.database import Database as ServiceDatabase
 from tests.conftest import Database
@@ -28,7 +29,12 @@ class Demo:
     async def token(self, client: str, purpose: str) -> str:
         """A bearer token for a client and a purpose of use."""
         return await registration.token(
-            self.opened, self.settings.fhir_base, client, purpose=purpose, lifetime=900
+            self.opened,
+            self.settings.fhir_base,
+            client,
+            purpose=purpose,
+            lifetime=900,
+            seal=Seal(self.settings),
         )
 
 

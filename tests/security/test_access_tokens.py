@@ -17,6 +17,7 @@ from jose import jwt
 from psycopg import sql
 
 from app.security.keys import rotate_keys
+from app.security.sealing import Seal
 from app.storage.clients import revoke_client
 from tests.conftest import Cluster
 from tests.security.conftest import KeyPair, within_a_second
@@ -200,7 +201,7 @@ async def test_keys_are_replaced_with_an_overlap_in_every_process(
     world: World, second: httpx.AsyncClient
 ) -> None:
     before = (await second.get("/oauth/jwks")).json()["keys"]
-    kid = await rotate_keys(world.service.database.pool, 900)
+    kid = await rotate_keys(world.service.database.pool, 900, Seal(world.service.settings))
 
     for http in (world.http, second):
 
@@ -221,7 +222,7 @@ async def test_keys_are_replaced_with_an_overlap_in_every_process(
 async def test_a_key_whose_overlap_has_ended_verifies_nothing(
     world: World, second: httpx.AsyncClient
 ) -> None:
-    await rotate_keys(world.service.database.pool, 0)
+    await rotate_keys(world.service.database.pool, 0, Seal(world.service.settings))
 
     async def dead() -> bool:
         headers = world[RIVER].headers

@@ -1,0 +1,80 @@
+"""The service's clock jumps, the database's does not: no token lives longer for it, and all is written down."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, tzinfo
+from typing import Self
+
+import asyncpg
+import pytest
+
+from app.storage.audit_chain import verify
+from tests.spine.conftest import AGENCIES, World
+
+RIVER = AGENCIES[0]
+DAYS = 40 * 86_400.0
+
+
+class Clock:
+    """What time it is for the service."""
+
+    ahead = 0.0
+
+
+class Shifted(datetime):
+    """`datetime`, by that clock."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return cls.fromtimestamp(_real() + Clock.ahead, tz)
+
+
+_real = time.time
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
+    monkeypatch.setattr(Clock, "ahead", 0.0)
+    monkeypatch.setattr("time.time", lambda: _real() + Clock.ahead)
+    for module in ("app.routers.service", "app.routers.oauth", "jose.jwt"):
+        monkeypatch.setattr(f"{module}.datetime", Shifted)
+    return Clock
+
+
+async def test_no_token_lives_longer_because_a_clock_jumped_and_the_audit_goes_on(
+    world: World, clock: type[Clock]
+) -> None:
+    async def status(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return (await world.http.get("/fhir/Patient", headers=headers)).status_code
+
+    async def token() -> str:
+        return str((await world.token(RIVER)).json()["access_token"])
+
+    before = await token()
+    assert await status(before) == 200
+    clock.ahead = DAYS
+    assert await status(before) == 401
+    ahead = await token()
+    assert await status(ahead) == 200
+
+    clock.ahead = 0.0
+    # Known to the process already, and to one that sees it for the first time.
+    world.service.verifier._known.clear()
+    assert await status(ahead) == 401, "it would be good for 40 days"
+    assert await status(await token()) == 200
+    clock.ahead = -DAYS
+    behind = await token()
+    assert await status(behind) == 200
+    clock.ahead = 0.0
+    assert await status(behind) == 401
+    assert await status(await token()) == 200
+
+    owner = await asyncpg.connect(world.database.admin_url)
+    months = await owner.fetchval(
+        "SELECT count(DISTINCT date_trunc('month', recorded)) FROM tl.audit_event"
+    )
+    assert months >= 3, "each is written into the month that the clock told"
+    assert (await verify(owner)).broken is None
+    await owner.close()
