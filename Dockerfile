@@ -1,4 +1,6 @@
 # Throughline: two stages on Debian, no root, a read-only root file system will do (state is in /state).
+# Pin the two images by digest before you build for others (debian:bookworm-slim@sha256:…): which digest is the
+# present one only the registry tells, and none was within reach where this file was written.
 # tools/run_dockerfile.py executes these very steps on a plain Debian root, without Docker.
 
 FROM debian:bookworm-slim AS build

@@ -13,6 +13,7 @@ from rich.console import Console
 from app.care.guards import GUARDS
 from app.commands import registration
 from app.commands.databases import Reached, on, running, with_database
+from app.commands.errors import CommandError
 from app.consent.purposes import purpose_bit
 from app.demo import load as demo
 from app.interactions import bundle_entry, patching, writing
@@ -129,9 +130,19 @@ def tour(settings: Settings, console: Console) -> int:
 
 
 async def load_demo(opened: Database, progress: demo.Progress) -> None:
-    """Register the demonstration's clients and write its records; nothing where it is there already."""
-    if await client_rows.find_client(opened.pool, demo.CLIENTS[0].client) is not None:
+    """Register the demonstration's clients and write its records; nothing where it is there already.
+
+    CommandError where others are registered: among their records the demonstration has no place, and it would
+    give everybody who asks a token for each of them.
+    """
+    known = {each.client_id for each in await client_rows.list_clients(opened.pool)}
+    if demo.CLIENTS[0].client in known:
         return
+    if known:
+        raise CommandError(
+            "The database is in use: clients are registered that are not the demonstration's. Give the "
+            "demonstration one of its own: unset TL_DATABASE_URL, or set TL_STATE_DIR to a new folder."
+        )
     rids = {
         each.client: await registration.organization(opened, each.organization)
         for each in demo.CLIENTS

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.demo.load import bundles
-from tests.commands.program import Served, all_ended, serving, session_of, throughline
+from tests.commands.program import Served, all_ended, free_port, serving, session_of, throughline
 
 ALL_LOADED = "{0}/{0}".format(len(bundles(datetime.now(UTC).date())))
 
@@ -195,3 +195,17 @@ def test_ctrl_c_stops_everything_and_the_next_start_keeps_the_data(state: Path) 
         served.said("tour")
         done = throughline(state, "token", "--client", "open-door-shelter", "--purpose", "COC")
         assert _status(served, "Task/survivor-a-housing-task", done.stdout.strip()) == "200"
+
+
+def test_the_demo_is_not_loaded_among_records_of_others(state: Path) -> None:
+    added = throughline(
+        state, "client", "add", "--name", "real-clinic", "--organization", "real-clinic"
+    )
+    assert added.returncode == 0, added.stderr
+    done = throughline(state, "demo", TL_PORT=str(free_port()))
+    assert done.returncode == 1
+    assert "TL_STATE_DIR" in done.stderr
+    assert "Traceback" not in done.stderr
+    listed = throughline(state, "client", "list").stdout
+    assert "real-clinic" in listed
+    assert "river-clinic" not in listed
