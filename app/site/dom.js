@@ -41,6 +41,9 @@ export function title(resource) {
   const concept = (c) => c && (c.text || (c.coding && c.coding[0] && (c.coding[0].display || c.coding[0].code)));
   const name = resource.name && resource.name[0] && resource.name[0].family !== undefined
     ? [...(resource.name[0].given || []), resource.name[0].family].join(" ") : null;
+  if (resource.resourceType === "Task" && resource.focus) return `Referral of ${resource.focus.display || resource.focus.reference}`;
+  const issue = resource.issue && resource.issue[0];
+  if (issue) return issue.diagnostics || concept(issue.details) || issue.code;
   return name || resource.title || concept(resource.code) || concept(resource.type) || concept(resource.category && resource.category[0])
     || concept(resource.medicationCodeableConcept) || (resource.description && resource.description.text) || resource.description || resource.id;
 }

@@ -46,6 +46,9 @@ def test_the_guide_pulls_a_referral_package(chromium: Browser) -> None:
     package = chromium.driver.find_elements(By.CSS_SELECTOR, "main table")[1].text
     for name in ("Task", "ServiceRequest", "Consent", "Patient"):
         assert name in package
+    assert "Referral of ServiceRequest/" in package
+    blank = [row for row in package.splitlines() if row.strip() == "OperationOutcome"]
+    assert blank == [], "every row says what it is"
     assert "The two bodies are the same." in chromium.driver.find_element(By.TAG_NAME, "main").text
     chromium.picture("guide-done")
 
