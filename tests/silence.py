@@ -24,14 +24,14 @@ import pytest
 import app
 from app.logs import JsonFormatter
 
-_ID = re.compile(r"/([A-Za-z0-9.-]{12,64})(?=/|$)")
+_ID = re.compile(r"/fhir/[A-Za-z]+/([A-Za-z0-9.-]{12,64})(?=/|$)")
 _FAMILY = re.compile(rb'"family"\s*:\s*"([^"\\]{6,60})"')
 _WORD = re.compile(r"[\w-]{6,}")
 _SECRET_FIELDS = frozenset({"client_secret", "refresh_token", "code", "code_verifier", "token"})
 _ANSWERED = ("access_token", "refresh_token", "id_token")
 _LONGEST_BODY = 200_000
 _SHORTEST_SECRET = 16
-_LOUD = ("app", "throughline", "uvicorn")
+_CHATTY = ("httpcore", "httpx", "hypothesis")
 
 
 @dataclass
@@ -88,9 +88,8 @@ class Silence:
     def answered(self, answer: httpx.Response) -> None:
         """Remember what an answer hands out."""
         place = answer.headers.get("location", "")
-        for id_ in _ID.findall(httpx.URL(place).path if "/fhir/" in place else ""):
-            if not id_.startswith("_"):
-                self.secrets.setdefault(id_, "identifier")
+        for id_ in _ID.findall(place.partition("?")[0]):
+            self.secrets.setdefault(id_, "identifier")
         if "/oauth/" in answer.request.url.path and hasattr(answer, "_content"):
             try:
                 told = answer.json()
@@ -162,8 +161,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     logging.setLogRecordFactory(seen)
     httpx.Client.send = sending  # type: ignore[method-assign,assignment]
     httpx.AsyncClient.send = sending_async  # type: ignore[method-assign,assignment]
-    for name in _LOUD:
-        logging.getLogger(name).setLevel(logging.DEBUG)
+    # On the root alone: a test that sets levels of its own finds the service's loggers as they are.
+    logging.getLogger().setLevel(logging.DEBUG)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @pytest.hookimpl(wrapper=True)
