@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.errors import FhirError, IssueCode, fhir_error
-from app.fhir_mappings import json_patch, json_text
+from app.fhir_mappings import json_patch, json_text, xml_form
 from app.fhir_mappings.fhirpath_patch import fhirpath_patch
 from app.fhir_mappings.validate import validate
 from app.interactions.bundle_entry import Change
@@ -20,6 +20,7 @@ from app.interactions.bundle_entry import Change
 MEDIA_TYPE: Final = "application/fhir+json"
 _CHARSET: Final = re.compile(r';\s*charset="?([^\s;"]+)', re.IGNORECASE)
 _JSON: Final = (MEDIA_TYPE, "application/json", "application/json+fhir")
+_XML: Final = ("application/fhir+xml", "application/xml", "application/xml+fhir", "text/xml")
 
 
 _ALWAYS: Final = (
@@ -89,8 +90,12 @@ async def read_body(request: Request, limit: int) -> bytes:
     charset = _CHARSET.search(request.headers.get("content-type", ""))
     if charset and charset[1].lower() not in ("utf-8", "utf8"):
         raise fhir_error(IssueCode.NOT_SUPPORTED, "Send the resource in UTF-8.", status=415)
-    if media_type(request) not in (*_JSON, ""):
-        raise fhir_error(IssueCode.NOT_SUPPORTED, f"Send the resource as {MEDIA_TYPE}.", status=415)
+    if media_type(request) not in (*_JSON, *_XML, ""):
+        raise fhir_error(
+            IssueCode.NOT_SUPPORTED,
+            f"Send the resource as {MEDIA_TYPE} or application/fhir+xml.",
+            status=415,
+        )
     return await _read(request, limit)
 
 
@@ -155,4 +160,7 @@ async def read_form(request: Request, limit: int) -> list[tuple[str, str]]:
 
 async def read_resource(request: Request, limit: int, max_depth: int) -> json_text.JsonObject:
     """The body as a resource, not yet validated."""
-    return json_text.parse(await read_body(request, limit), max_depth=max_depth)
+    body = await read_body(request, limit)
+    if media_type(request) in _XML:
+        body = xml_form.to_json(body, max_depth=max_depth)
+    return json_text.parse(body, max_depth=max_depth)

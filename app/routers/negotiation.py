@@ -18,19 +18,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.errors import FhirError, IssueCode, fhir_error
-from app.fhir_mappings import json_text
+from app.fhir_mappings import json_text, operation_outcome, xml_form
 from app.fhir_mappings.json_text import JsonObject
 from app.fhir_mappings.summary import Form, summarized, with_elements
+from app.routers.answer import fhir_response
 
 Media: TypeAlias = Literal["json", "xml"]
 
 FHIR_JSON: Final = "application/fhir+json"
+FHIR_XML: Final = "application/fhir+xml"
 _MEDIA: Final[dict[str, Media]] = {
     FHIR_JSON: "json",
     "application/json": "json",
     "application/json+fhir": "json",
     "text/json": "json",
     "json": "json",
+    FHIR_XML: "xml",
+    "application/xml": "xml",
+    "application/xml+fhir": "xml",
+    "text/xml": "xml",
+    "xml": "xml",
 }
 """Media types and `_format` codes, and the form in which they are written."""
 
@@ -47,6 +54,8 @@ _FORMS: Final[dict[str, Form | None]] = {
     "count": None,
 }
 _SHAPED: Final = ("read", "vread", "search", "history", "everything", "compartment")
+_REFUSED_IN_XML: Final = (*_SHAPED, "capabilities", "validate")
+"""Interactions that change nothing."""
 _ENVELOPES: Final = ("search", "history", "everything", "compartment")
 """Interactions whose Bundle is the envelope: what it holds is shortened, not the Bundle itself."""
 
@@ -97,7 +106,8 @@ def _by_format(text: str) -> tuple[Media, str]:
     name = text.partition(";")[0].strip().lower().replace(" ", "+")
     if name not in _MEDIA:
         raise _not_acceptable("_format")
-    return _MEDIA[name], name if "/" in name else FHIR_JSON
+    media = _MEDIA[name]
+    return media, name if "/" in name else FHIR_XML if media == "xml" else FHIR_JSON
 
 
 def _by_accept(header: str) -> tuple[Media, str]:
@@ -164,7 +174,11 @@ def _elements(given: list[str]) -> tuple[str, ...]:
 
 
 def shape(response: Response, wanted: Wanted, interaction: str) -> Response:
-    """The answer in the form asked for; the same object where nothing is to be done."""
+    """The answer in the form asked for; the same object where nothing is to be done.
+
+    XML is made of what the JSON answer would have been, and only where it carries that unaltered. Otherwise a
+    read is answered 406; what has changed something is told in JSON, because it has been done.
+    """
     if wanted.plain or not response.body:
         return response
     body = bytes(response.body)
@@ -178,6 +192,14 @@ def shape(response: Response, wanted: Wanted, interaction: str) -> Response:
         if shortened:
             resource = _shortened(resource, wanted, interaction)
         body = json_text.dump(resource, indent=wanted.pretty)
+    if wanted.media == "xml":
+        try:
+            body = xml_form.to_xml(json_text.parse(body, max_depth=json_text.MAX_DEPTH_LIMIT))
+        except FhirError as error:
+            wanted = replace(wanted, content_type=FHIR_JSON)
+            if interaction.startswith(_REFUSED_IN_XML):
+                body = operation_outcome.render(error.issues)
+                response = fhir_response(body, status=error.status)
     response.body = body
     response.headers["content-length"] = str(len(body))
     response.headers["content-type"] = f"{wanted.content_type}; charset=utf-8"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
+from app.fhir_mappings.xml_form import to_json
 from tests.interactions.bundles import entry, patient, send, statuses
-from tests.spine.conftest import AGENCIES, World, new_patient, observation
+from tests.spine.conftest import AGENCIES, Agency, World, new_patient, observation
 
 RIVER, HARBOR, SHELTER, LEGAL = AGENCIES
 SUBSETTED = {
@@ -20,6 +22,11 @@ SUBSETTED = {
         ("application/fhir+json", 200, "application/fhir+json; charset=utf-8"),
         ("application/json", 200, "application/json; charset=utf-8"),
         ("*/*", 200, "application/fhir+json; charset=utf-8"),
+        (
+            "application/fhir+json, application/fhir+xml;q=0.9",
+            200,
+            "application/fhir+json; charset=utf-8",
+        ),
         ("text/turtle, application/fhir+json;q=0.1", 200, "application/fhir+json; charset=utf-8"),
         ("application/fhir+json; fhirVersion=4.0", 200, "application/fhir+json; charset=utf-8"),
         ("application/fhir+json; fhirVersion=3.0", 406, None),
@@ -149,3 +156,84 @@ async def test_the_form_tells_nothing_of_what_is_hidden(world: World) -> None:
         hidden = await world[LEGAL].get(f"/Patient/{known}?{query}")
         missing = await world[LEGAL].get(f"/Patient/none?{query}")
         assert (hidden.status_code, hidden.content) == (404, missing.content)
+
+
+PATIENT_XML = (
+    '<Patient xmlns="http://hl7.org/fhir"><name><family value="\u00c5s"/></name>'
+    '<multipleBirthInteger value="2"/></Patient>'
+)
+
+
+async def _send_xml(agency: Agency, path: str, text: str, **headers: str) -> httpx.Response:
+    own = {"content-type": "application/fhir+xml"} | headers
+    return await agency.http.post(
+        f"/fhir{path}", headers=agency.headers | own, content=text.encode()
+    )
+
+
+async def test_xml_is_taken_and_given_and_is_the_resource_that_json_has(world: World) -> None:
+    river = world[RIVER]
+    made = await _send_xml(river, "/Patient", PATIENT_XML, accept="application/fhir+xml")
+    assert made.status_code == 201
+    assert made.headers["content-type"] == "application/fhir+xml; charset=utf-8"
+    id_ = made.headers["location"].split("/")[-3]
+    json_ = await river.get(f"/Patient/{id_}")
+    assert json_.json()["name"] == [{"family": "\u00c5s"}]
+    assert json_.json()["multipleBirthInteger"] == 2
+    for accept, query in (("application/fhir+xml", ""), ("text/xml", ""), ("*/*", "?_format=xml")):
+        answer = await river.get(f"/Patient/{id_}{query}", accept=accept)
+        assert answer.status_code == 200
+        assert to_json(answer.content, max_depth=20) == json_.content
+        assert int(answer.headers["content-length"]) == len(answer.content)
+    found = await river.get("/Patient?_summary=true", accept="application/fhir+xml")
+    assert b'<Bundle xmlns="http://hl7.org/fhir">' in found.content
+    assert b'<code value="SUBSETTED"/>' in found.content
+
+
+async def test_xml_tells_no_more_than_json_to_whom_nothing_is_shown(world: World) -> None:
+    known = await new_patient(world[RIVER])
+    hidden = await world[LEGAL].get(f"/Patient/{known}", accept="application/fhir+xml")
+    missing = await world[LEGAL].get("/Patient/nothing", accept="application/fhir+xml")
+    assert hidden.status_code == 404
+    assert hidden.content == missing.content
+    assert b"<OperationOutcome" in hidden.content
+    empty = await world[LEGAL].get("/Patient?_total=accurate", accept="application/fhir+xml")
+    assert b'<total value="0"/>' in empty.content
+
+
+async def test_faults_in_xml_are_told_with_their_place(world: World) -> None:
+    river = world[RIVER]
+    for text, status, place in (
+        ("<Patient", 400, None),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><Patient xmlns="http://hl7.org/fhir"/>', 400, None),
+        (
+            '<Patient xmlns="http://hl7.org/fhir"><colour value="red"/></Patient>',
+            400,
+            "Patient.colour",
+        ),
+        (
+            '<Patient xmlns="http://hl7.org/fhir"><gender value="red"/></Patient>',
+            422,
+            "Patient.gender",
+        ),
+    ):
+        answer = await _send_xml(river, "/Patient", text)
+        assert answer.status_code == status
+        assert answer.json()["issue"][0].get("expression", [None])[0] == place
+    assert (await river.get("/Patient?_total=accurate")).json()["total"] == 0
+
+
+async def test_what_xml_would_alter_is_406_on_a_read_and_json_after_a_write(world: World) -> None:
+    river = world[RIVER]
+    # XML 1.0 has no such character.
+    name = {"given": ["Ana\ufffe"]}
+    made = await river.http.post(
+        "/fhir/Patient",
+        headers=river.headers | {"accept": "application/fhir+xml"},
+        json={"resourceType": "Patient", "name": [name]},
+    )
+    assert made.status_code == 201
+    assert made.headers["content-type"] == "application/fhir+json; charset=utf-8"
+    refused = await river.get(f"/Patient/{made.json()['id']}", accept="application/fhir+xml")
+    assert refused.status_code == 406
+    assert "application/fhir+json" in refused.json()["issue"][0]["diagnostics"]

@@ -37,7 +37,7 @@ def document(application: FastAPI) -> Json:
         operations = {m: _operation(m, path, item[m]) for m in _METHODS if m in item}
         paths[path] = operations
     used = {tag for item in paths.values() for each in item.values() for tag in each["tags"]}
-    types = [*examples.resource_types(), "Bundle", "OperationOutcome"]
+    types = [*examples.resource_types(), "Bundle", "OperationOutcome", "Parameters"]
     schemas = json_schema.schemas(types) | parts.OWN_SCHEMAS | {"AnyResource": _any(types)}
     found: Json = {
         "openapi": "3.1.0",
@@ -78,7 +78,7 @@ def _trimmed(found: Json) -> Json:
 
 
 def _any(types: list[str]) -> Json:
-    names = [name for name in types if name not in ("Bundle", "OperationOutcome")]
+    names = [name for name in types if name not in ("Bundle", "OperationOutcome", "Parameters")]
     return {
         "description": "A resource of the type in the URL.",
         "anyOf": [json_schema.reference(name) for name in [*names, "Resource"]],
@@ -134,12 +134,14 @@ def _unknown(method: str, path: str, summary: str) -> Described:
     title = summary[:1].upper() + summary[1:]
     fhir = path.startswith("/fhir")
     schema = "AnyResource" if fhir else ""
+    # An operation takes Parameters; what it judges may be sent alone.
+    sent = "Parameters" if "$" in path and not path.endswith("$validate") else schema
     return Described(
         title,
         {"200": ("Done.", schema, ())},
-        body=(schema, ()) if method in ("post", "put", "patch") and fhir else None,
+        body=(sent, ()) if method in ("post", "put", "patch") and fhir else None,
         query=("operation",) if "$" in path and method == "get" else (),
-        errors=("400", "401", "403", "404", "422") if fhir else (),
+        errors=("400", "401", "403", "404", "413", "415", "422") if fhir else (),
         open=not fhir,
         media=_FHIR if fhir else "application/json",
     )
@@ -195,9 +197,11 @@ def _answers(known: Described) -> Json:
                 name: {"$ref": f"#/components/headers/{name}"} for name in known.told
             }
         answers[status] = answer
-    for status in known.errors:
+    everywhere = () if known.open or not known.errors else ("406", "429", "503")
+    for status in (*known.errors, *everywhere):
         if status == "oauth":
-            answers["400"] = answers["401"] = {"$ref": "#/components/responses/ErrorOAuth"}
+            for each in ("400", "401", "429"):
+                answers[each] = {"$ref": "#/components/responses/ErrorOAuth"}
         else:
             answers[status] = {"$ref": f"#/components/responses/Error{status}"}
     return answers

@@ -42,6 +42,19 @@ _SEARCH: Final = (
 )  # fmt: skip
 _PATCH_MEDIA: Final = ("application/json-patch+json", "application/fhir+json")
 _ANY: Final = "AnyResource"
+_CLIENT: Final[dict[str, Any]] = {
+    "client_id": {"type": "string", "description": "With client_secret, or as Basic."},
+    "client_secret": {"type": "string", "format": "password"},
+    "client_assertion_type": {
+        "type": "string",
+        "enum": ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"],
+    },
+    "client_assertion": {
+        "type": "string",
+        "description": "A JWT signed with the client's key, RS384 or ES384.",
+    },
+}
+"""How a client proves who it is."""
 
 DESCRIBED: Final[dict[str, Described]] = {
     "read": Described(
@@ -64,19 +77,21 @@ DESCRIBED: Final[dict[str, Described]] = {
         {"200": ("A history Bundle, newest first.", "Bundle", ("history",))},
         query=("_count", "_since", "_at"),
         page="http.html#history",
-        errors=("401", "403", "404"),
+        errors=("400", "401", "403", "404"),
     ),
     "history-type": Described(
         "List the versions of all resources of a type",
         {"200": ("A history Bundle, newest first.", "Bundle", ("history",))},
         query=("_count", "_since", "_at"),
         page="http.html#history",
+        errors=("400", "401", "403"),
     ),
     "history-system": Described(
         "List the versions of all resources",
         {"200": ("A history Bundle, newest first.", "Bundle", ("history",))},
         query=("_count", "_since", "_at"),
         page="http.html#history",
+        errors=("400", "401", "403"),
     ),
     "update": Described(
         "Replace a resource",
@@ -125,14 +140,14 @@ DESCRIBED: Final[dict[str, Described]] = {
         {"204": ("Gone; so it is where there was none that the caller may see.", "", ())},
         headers=("If-Match",),
         page="http.html#delete",
-        errors=("401", "403", "409", "412"),
+        errors=("400", "401", "403", "404", "409", "412", "422"),
     ),
     "conditional delete": Described(
         "Delete what a search finds",
         {"204": ("Gone; so it is where none was found.", "", ())},
         query=("parameters",),
         page="http.html#3.1.0.7.1",
-        errors=("400", "401", "403", "409", "412"),
+        errors=("400", "401", "403", "404", "409", "412", "422"),
     ),
     "create": Described(
         "Create a resource",
@@ -161,6 +176,45 @@ DESCRIBED: Final[dict[str, Described]] = {
         headers=("Prefer-handling",),
         page="http.html#search",
         errors=("400", "401", "403", "413", "415"),
+    ),
+    "search-system by POST": Described(
+        "Search several types by a form",
+        {"200": ("A searchset Bundle.", "Bundle", ("searchset",))},
+        form={},
+        headers=("Prefer-handling",),
+        page="http.html#search",
+        errors=("400", "401", "403", "413", "415"),
+    ),
+    "search-compartment by POST": Described(
+        "Search a patient's compartment by a form",
+        {"200": ("A searchset Bundle.", "Bundle", ("searchset",))},
+        form={},
+        headers=("Prefer-handling",),
+        page="http.html#vsearch",
+        errors=("400", "401", "403", "404", "413", "415"),
+    ),
+    "search the audit by POST": Described(
+        "Search the audit by a form",
+        {"200": ("A searchset Bundle.", "Bundle", ())},
+        form={},
+        page="http.html#search",
+        errors=("400", "401", "403", "413", "415"),
+    ),
+    "introspect": Described(
+        "Ask whether a token is active",
+        {"200": ("RFC 7662: active, or not.", "", ())},
+        form={**_CLIENT, "token": {"type": "string"}},
+        errors=("oauth",),
+        open=True,
+        media="application/json",
+    ),
+    "revoke": Described(
+        "End a token",
+        {"200": ("It is no longer good (RFC 7009); nor was a token that is not known.", "", ())},
+        form={**_CLIENT, "token": {"type": "string"}},
+        errors=("oauth",),
+        open=True,
+        media="application/json",
     ),
     "search-system": Described(
         "Search several types",
@@ -216,16 +270,7 @@ DESCRIBED: Final[dict[str, Described]] = {
         {"200": ("A bearer token.", "AccessToken", ())},
         form={
             "grant_type": {"type": "string", "enum": ["client_credentials"]},
-            "client_id": {"type": "string", "description": "With client_secret, or as Basic."},
-            "client_secret": {"type": "string", "format": "password"},
-            "client_assertion_type": {
-                "type": "string",
-                "enum": ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"],
-            },
-            "client_assertion": {
-                "type": "string",
-                "description": "A JWT signed with the client's key, RS384 or ES384.",
-            },
+            **_CLIENT,
             "scope": {
                 "type": "string",
                 "description": "SMART v2 scopes; by default all that the client is registered for.",

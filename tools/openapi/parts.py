@@ -20,6 +20,8 @@ more or less.
 **An unknown search parameter is an error**, because an ignored filter would share too much;
 `Prefer: handling=lenient` asks for the other behaviour.
 
+XML (`application/fhir+xml`) is taken and given wherever a resource is; this document shows the JSON.
+
 JSON is stored and served as it was sent, but for `id` and `meta`. Members beside a primitive (`_birthDate`)
 are served though the schemas do not list them.
 """
@@ -197,6 +199,11 @@ _ERRORS: Final = {
         "not-found",
         "No such resource is known here, or none that this caller may see.",
     ),
+    "406": (
+        "Nothing of what is asked for is served.",
+        "not-supported",
+        "This server answers application/fhir+json.",
+    ),
     "409": (
         "It contradicts what is stored.",
         "conflict",
@@ -218,6 +225,16 @@ _ERRORS: Final = {
         "The resource breaks R4 or a rule of care.",
         "required",
         "The element status is required.",
+    ),
+    "429": (
+        "Too many requests of this client; Retry-After says when.",
+        "throttled",
+        "This client has made too many requests; try again in a moment.",
+    ),
+    "503": (
+        "The record is changing, or the database does not answer; try again.",
+        "transient",
+        "The record is changing; try again in a moment.",
     ),
 }
 
@@ -242,6 +259,10 @@ def error_answers() -> dict[str, Json]:
     answers["Error401"]["headers"] = {
         "WWW-Authenticate": {"$ref": "#/components/headers/WWW-Authenticate"}
     }
+    for status in ("429", "503"):
+        answers[f"Error{status}"]["headers"] = {
+            "Retry-After": {"$ref": "#/components/headers/Retry-After"}
+        }
     answers["Error304"] = {"description": "The client has this version already."}
     answers["ErrorOAuth"] = {
         "description": "The token is refused (RFC 6749, section 5.2).",
