@@ -95,11 +95,11 @@ class SortKey:
 class Include:
     """One `_include` or `_revinclude`.
 
-    parameter: `*` for every link of the source type. key: `link.parameter`, 0 for `*`.
-    target_type: None for any.
+    source_type: None for any (`_revinclude=*`). parameter: `*` for every link of the source type.
+    key: `link.parameter`, 0 for `*`. target_type: None for any.
     """
 
-    source_type: str
+    source_type: str | None
     parameter: str
     key: int
     target_type: str | None = None
@@ -354,6 +354,8 @@ def _read_include(draft: _Draft, name: str, code: str, modifier: str, value: str
 def _include(types: tuple[str, ...], code: str, name: str, value: str, iterate: bool) -> Include:
     if value == "*" and code == "_include" and len(types) == 1:
         value = f"{types[0]}:*"
+    if value == "*" and code == "_revinclude":
+        return Include(None, "*", 0, None, iterate)
     source, *rest = value.split(":")
     if not is_resource_type(source) or not 1 <= len(rest) <= 2:
         refuse(IssueCode.INVALID, "Give Type:parameter or Type:parameter:TargetType.", name)

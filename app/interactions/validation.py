@@ -16,11 +16,12 @@ from typing import Any, Literal
 from app.errors import FhirError, Issue, IssueCode
 from app.fhir_mappings.profiles.check import profile_issues
 from app.fhir_mappings.validate import validate
-from app.interactions import conformance
+from app.interactions import conformance, writing
 from app.interactions.guards import Moment
 from app.interactions.operation import Operation
+from app.interactions.write_plan import WriteRules
 from app.interactions.write_references import placed
-from app.storage.database import Caller, Reader, TransactionReader
+from app.storage.database import Caller, Database, Reader, TransactionReader
 
 Json = dict[str, Any]
 
@@ -63,6 +64,26 @@ async def judge(
         where = (f"{resource.get('resourceType')}.meta.profile",)
         issues.append(Issue(IssueCode.NOT_FOUND, what, where, "warning"))
     return Judged(issues, loaded.rids)
+
+
+class _UndoneError(Exception):
+    """Ends a transaction that was carried out to see what comes of it."""
+
+
+async def may_be_deleted(
+    database: Database, caller: Caller, type_: str, id_: str, rules: WriteRules
+) -> list[Issue]:
+    """What would refuse the deletion of a resource that the caller sees; it is carried out, and undone."""
+    try:
+        async with database.write(caller) as connection:
+            await writing.write_on(connection, caller, [Operation(type_, id_, None)], rules)
+            raise _UndoneError
+    except _UndoneError:
+        return []
+    except FhirError as error:
+        if error.status >= 500:
+            raise
+        return list(error.issues)
 
 
 def claims(resource: Json) -> list[str]:

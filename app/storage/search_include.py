@@ -73,7 +73,8 @@ async def included(
         near="target",
         far="source",
         reverse="",
-        kind="w.source_type = o.type AND (w.target_type IS NULL OR w.target_type = f.type)",
+        kind="(w.source_type IS NULL OR w.source_type = o.type) "
+        "AND (w.target_type IS NULL OR w.target_type = f.type)",
         allowed=allowed,
         visible=predicate.for_query("o"),
     )

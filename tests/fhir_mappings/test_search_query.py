@@ -270,7 +270,7 @@ def test_what_is_not_searched_is_refused_even_when_lenient(
         ("Patient", "_include", "Patient:name"),
         ("Patient", "_include", "Patient:link:Nothing"),
         ("Patient", "_include", "Patient:link:Binary"),
-        ("Patient", "_revinclude", "*"),
+        ("Patient", "_revinclude", "*:*"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_under_the_parameters_name(

@@ -205,6 +205,7 @@ async def test_a_search_through_links_finds_what_the_specification_says(
         ("_include=*", {"ana"}),
         ("_revinclude=DiagnosticReport:result", {"report"}),
         ("_revinclude=DiagnosticReport:*", {"report"}),
+        ("_revinclude=*", {"report", "favourites"}),
         ("_revinclude=List:item&_include=Observation:patient", {"favourites", "ana"}),
         (
             "_include=Observation:patient&_revinclude:iterate=Observation:patient",

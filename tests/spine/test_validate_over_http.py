@@ -18,7 +18,7 @@ from tests.fhir_mappings.profile_sources import (
     us_core,
 )
 from tests.fhir_mappings.test_profiles import RESOURCES, us_patient
-from tests.spine.conftest import AGENCIES, World, new_patient
+from tests.spine.conftest import AGENCIES, World, new_patient, observation
 
 RIVER, HARBOR = AGENCIES[:2]
 GOAL = RESOURCES["goal"]
@@ -180,3 +180,58 @@ async def test_the_operations_are_told_by_the_capability_statement(world: World)
     assert told_by["Observation"]["validate"] == root + "Resource-validate"
     assert told_by["ValueSet"]["expand"] == root + "ValueSet-expand"
     assert set(told_by["CodeSystem"]) >= {"lookup", "subsumes", "validate", "validate-code"}
+
+
+async def test_whether_something_may_be_deleted_is_told_and_nothing_is_deleted(
+    world: World,
+) -> None:
+    river, legal = world[AGENCIES[0]], world[AGENCIES[3]]
+    known = await new_patient(river)
+    made = (await river.post("/Observation", observation(known))).json()["id"]
+    path = f"/Observation/{made}"
+    asked = {"resourceType": "Parameters", "parameter": [{"name": "mode", "valueCode": "delete"}]}
+    for answer in (
+        await river.http.post(f"/fhir{path}/$validate?mode=delete", headers=river.headers),
+        await river.post(f"{path}/$validate?mode=delete", asked),
+        await river.post(f"{path}/$validate", asked),
+    ):
+        assert answer.status_code == 200, answer.text
+        assert [each["severity"] for each in answer.json()["issue"]] == ["information"]
+    assert (await river.get(path)).status_code == 200
+    hidden = await legal.post(f"{path}/$validate?mode=delete", asked)
+    missing = await legal.post("/Observation/nothing/$validate?mode=delete", asked)
+    assert (hidden.status_code, hidden.content) == (404, missing.content)
+    token = (await world.token(AGENCIES[0], scope="system/Observation.cr")).json()["access_token"]
+    river.headers["Authorization"] = f"Bearer {token}"
+    assert (await river.post(f"{path}/$validate?mode=delete", asked)).status_code == 403
+
+
+async def test_what_a_rule_of_care_would_refuse_to_delete_is_told_as_the_deletion_tells_it(
+    world: World,
+) -> None:
+    river = world[AGENCIES[0]]
+    known = await new_patient(river)
+    request = {
+        "resourceType": "ServiceRequest",
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": f"Patient/{known}"},
+    }
+    focus = (await river.post("/ServiceRequest", request)).json()["id"]
+    task = {
+        "resourceType": "Task",
+        "status": "requested",
+        "intent": "order",
+        "for": {"reference": f"Patient/{known}"},
+        "focus": {"reference": f"ServiceRequest/{focus}"},
+        "requester": {"reference": f"Organization/{AGENCIES[0]}"},
+        "owner": {"reference": f"Organization/{AGENCIES[0]}"},
+    }
+    made = await river.post("/Task", task)
+    assert made.status_code == 201, made.text
+    path = f"/Task/{made.json()['id']}"
+    asked = {"resourceType": "Parameters", "parameter": [{"name": "mode", "valueCode": "delete"}]}
+    told = (await river.post(f"{path}/$validate", asked)).json()["issue"]
+    refused = await river.delete(path)
+    assert refused.status_code == 422
+    assert told == refused.json()["issue"]
