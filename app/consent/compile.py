@@ -189,7 +189,13 @@ def _own_record(patient: Rid, at: int) -> Region:
 
 
 def _emergency(at: int) -> Region:
-    return Region(EMERGENCY, at, actions=int(Action.READ), purposes=purposes.EMERGENCY)
+    return Region(
+        EMERGENCY,
+        at,
+        actions=int(Action.READ),
+        purposes=purposes.EMERGENCY,
+        forbidden=labels.GRANTEES,
+    )
 
 
 def _permits(judged: Judged, patient: Rid, at: int, terms: Terms) -> Iterator[_Permit]:
@@ -207,7 +213,13 @@ def _permits(judged: Judged, patient: Rid, at: int, terms: Terms) -> Iterator[_P
         for grantee in grantees:
             if grantee in excluded:
                 continue
-            start = Region(grantee, at, excluded=excluded, custodian=stored.releases)
+            start = Region(
+                grantee,
+                at,
+                excluded=excluded,
+                custodian=stored.releases,
+                forbidden=labels.GRANTEES,
+            )
             region = meet_all(start, (c for p in path for c in p.clauses))
             if region is not None:
                 lawful = [each.denial for each in limits(path, whole, patient, grantee, terms)]

@@ -20,6 +20,7 @@ from app.consent.model import Action, Clause, Literal, Terms
 from app.consent.periods import Span, period
 from app.consent.reading import Json, coded, many, one, text
 from app.consent.reasons import Reason, ReasonCode, reason
+from app.consent.redaction import veiled_code
 from app.ids import Rid
 
 ACTION_SYSTEM: Final = "http://terminology.hl7.org/CodeSystem/consentaction"
@@ -218,7 +219,10 @@ def resource_class(provision: Json, scope: Scope) -> Criterion:
 
 
 def code(provision: Json, scope: Scope) -> Criterion:
-    """Any coding of any of the concepts, found at any depth of the resource."""
+    """Any coding of any of the concepts, found at any depth of the resource.
+
+    A permit looks at no element that carries labels of its own, a deny at every one.
+    """
     given = many(provision, "code")
     if not given:
         return ABSENT
@@ -229,6 +233,8 @@ def code(provision: Json, scope: Scope) -> Criterion:
         if not codings:
             faults.append(reason(ReasonCode.CODE_WITHOUT_CODING, f"{scope.path}.code[{position}]"))
         hashes.update(scope.terms.hash64("code", system, value) for system, value in codings)
+    if not scope.permits:
+        hashes |= set(map(veiled_code, hashes))
     clause = unit(op.any_of(op.CODES, hashes)) if hashes else ()
     return _recognised(clause, tuple(faults), scope)
 

@@ -10,6 +10,9 @@ The order of bits is data (`data/label-bits.json`); stored rows hold them. Bits:
 - `other`: a known security code without a bit of its own (obligations, refrains, laws, purposes);
   only denies of such codes look at it.
 - NOPAT, `part2` (42 CFR Part 2 program), `victim` (victim-service provider).
+- `grantees`: never of a resource, only of search rows that come from what a Consent says of its grantees.
+  No Consent permits it, so that such rows are the custodian's and the survivor's.
+- `element`: likewise of search rows only, of those that come from an element with labels of its own.
 
 Pinned: hl7.org/fhir/R4/security-labels.html,
 hl7.org/fhir/R4/v3/InformationSensitivityPolicy/vs.html.
@@ -45,6 +48,8 @@ PART2: Final = _BITS["handling", "part2"]
 VICTIM: Final = _BITS["handling", "victim"]
 UNKNOWN: Final = _BITS["handling", "unknown"]
 OTHER: Final = _BITS["handling", "other"]
+GRANTEES: Final = _BITS["handling", "grantees"]
+ELEMENT: Final = _BITS["handling", "element"]
 
 CONFIDENTIALITY: Final[dict[str, int]] = {c: _BITS["confidentiality", c] for c in LADDER}
 """The bit of each stated confidentiality."""

@@ -231,7 +231,11 @@ def merged(clauses: Sequence[Clause]) -> Clause:
     if shape is not None and all(_bare(each) == shape for each in clauses):
         keys = tuple(dict.fromkeys(key for each in clauses for key in getattr(each, "keys", ())))
         return replace(shape, keys=keys)  # type: ignore[arg-type]
-    negated = [each for each in clauses if isinstance(each, TokenClause) and each.negated]
+    negated = [
+        each
+        for each in clauses
+        if isinstance(each, Not) or (isinstance(each, TokenClause) and each.negated)
+    ]
     # A negation over several types holds only where each does: the keys of other types never match.
     return AllOf(tuple(clauses)) if len(negated) == len(clauses) else AnyOf(tuple(clauses))
 

@@ -49,7 +49,7 @@ from app.fhir_mappings.search_keys import (
 )
 from app.fhir_mappings.search_parameters import SearchParameter, parameter
 from app.fhir_mappings.search_quantities import near_clause, number_clause, quantity_clause
-from app.fhir_mappings.search_references import reference_clause, targets_of
+from app.fhir_mappings.search_references import reference_clause, targets_of, with_own_entries
 from app.fhir_mappings.search_values import (
     alternatives,
     boolean,
@@ -234,7 +234,9 @@ def clause_of(
         return _composite(type_, of, text, reading, told)
     if modifier == "missing":
         missing = boolean(text, told)
-        return TokenClause((presence_key(type_, of.code),), missing, missing)
+        return with_own_entries(
+            type_, of.code, TokenClause((presence_key(type_, of.code),), missing, missing), None
+        )
     return _value(type_, of.code, of, modifier, text, reading, told)
 
 

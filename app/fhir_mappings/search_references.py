@@ -6,12 +6,21 @@ Pinned: hl7.org/fhir/R4/search.html#reference, #recursive.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from app.errors import IssueCode
 from app.fhir_mappings.reference_value import ReferenceKind, parse_reference
 from app.fhir_mappings.registry import is_resource_type, type_code
-from app.fhir_mappings.search_clauses import AnyOf, Clause, HierarchyClause, TokenClause
+from app.fhir_mappings.search_clauses import (
+    AnyOf,
+    ChainClause,
+    Clause,
+    HierarchyClause,
+    IdClause,
+    Not,
+    TokenClause,
+)
 from app.fhir_mappings.search_keys import (
     identifier_parameter,
     parameter_key,
@@ -67,7 +76,48 @@ def reference_clause(
         keys.update((key, None) for _, key in found)
         # A bare id may be that of a Patient or of something else, whose keys have next to no rows.
         patient = patient and any(kind == "Patient" for kind, _ in found)
-    return TokenClause(tuple(keys), negated, patient=patient and not negated)
+    clause = TokenClause(tuple(keys), negated, patient=patient and not negated)
+    return with_own_entries(type_, code, clause, _literals(text, targets, base_urls, told))
+
+
+_GRANTEES: Final = ("Consent", "actor")
+
+
+def with_own_entries(
+    type_: str, code: str, clause: TokenClause, named: list[tuple[tuple[str, ...], str]] | None
+) -> Clause:
+    """The clause, and for the grantees of a Consent besides: that the caller is one of those named.
+
+    What a Consent says of its grantees has search rows for its custodian and its patient alone; a grantee may
+    follow the link to itself (`app.consent.redaction`). named: (types, id) of literal references, None for any.
+    """
+    if (type_, code) != _GRANTEES:
+        return clause
+    key = (parameter_key(type_, code),)
+    own = [
+        ChainClause(key, tuple(map(type_code, types)), (IdClause((id_,)),))
+        for types, id_ in named or ()
+    ]
+    if named is None:
+        own = [ChainClause(key, (), ())]
+    either = AnyOf((replace(clause, negated=False, patient=False), *own))
+    return Not(either) if clause.negated else either
+
+
+def _literals(
+    text: str, targets: tuple[str, ...], base_urls: tuple[str, ...], told: str
+) -> list[tuple[tuple[str, ...], str]]:
+    """The values that name a resource here: the types it may have, and its id."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    for each in alternatives(text, told):
+        value = unescape(each)
+        if ID.fullmatch(value):
+            found.append((targets, value))
+            continue
+        target = parse_reference(value, base_urls)
+        if target.kind is ReferenceKind.LOCAL and target.type and target.id and not target.version:
+            found.append(((target.type,), target.id))
+    return found
 
 
 def _keys(

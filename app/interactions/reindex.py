@@ -1,7 +1,8 @@
 """Re-indexing: every stored resource is read again and its search rows are made anew, with progress.
 
 Needed after a SearchParameter was added or a release changed how something is indexed. It may run while the
-service serves, and may be interrupted and begun again. Consent columns are left as they stand.
+service serves, and may be interrupted and begun again. Of the consent columns only the masks of
+labelled elements are set, for rows written before such elements were known; the others are left as they stand.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from app.fhir_mappings import index_rows, registry, search_keys, text_rows
-from app.fhir_mappings.json_text import JsonObject, parse
+from app.consent import redaction
+from app.fhir_mappings import registry
+from app.fhir_mappings.json_text import JsonObject, dump, parse
+from app.interactions.element_rows import has_layers, layered_links, searched
 from app.storage import reindexing
 from app.storage.reindexing import Reindexed
 
@@ -54,19 +57,29 @@ async def reindex(
 
 def search_rows(rid: int, resource: JsonObject, base_urls: tuple[str, ...]) -> Reindexed:
     """The search rows of a stored resource, made anew."""
-    type_ = str(resource["resourceType"])
-    found = index_rows.extract(resource, base_urls)
+    content = dump(resource)
+    found = searched(resource, content, base_urls)
+    layered = has_layers(resource["resourceType"], content)
+    masks: dict[tuple[int, str, str], int | None] = {}
+    for ref, mask in layered_links(resource, base_urls) if layered else ():
+        if ref.kind == "local":
+            masks.setdefault((0, ref.type, ref.id), mask or None)
+    for mask, rows in ((0, found.open), *((each.mask, each.rows) for each in found.elements)):
+        for reference in rows.references:
+            masks.setdefault(reference, mask or None)
     return Reindexed(
         rid=rid,
-        tokens=[*found.tokens, search_keys.parameter_key(type_, "")],
-        dates=found.dates,
-        strings=found.strings,
-        numbers=found.numbers,
-        items=found.items,
-        words=text_rows.words(resource),
+        tokens=found.open.tokens,
+        dates=found.open.dates,
+        strings=found.open.strings,
+        numbers=found.open.numbers,
+        items=found.open.items,
+        words=found.words,
+        masks=redaction.element_masks(resource) if layered else None,
+        elements=found.elements,
         references=[
-            (key, registry.type_code(type_name), id_)
-            for key, type_name, id_ in found.references
+            (key, registry.type_code(type_name), id_, mask)
+            for (key, type_name, id_), mask in masks.items()
             if registry.is_resource_type(type_name)
         ],
     )

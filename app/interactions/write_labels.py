@@ -19,6 +19,7 @@ from app.consent.labelling import (
     nested_labels,
     program_of,
 )
+from app.consent.redaction import root_mask
 from app.fhir_mappings import codes, registry, search_keys
 from app.interactions.write_plan import Json, Plan, Targets
 from app.interactions.write_references import local
@@ -86,7 +87,10 @@ def _label(plan: Plan, resource: Json, caller: Caller, targets: Targets) -> None
         inherited |= targets[key].labels & CLIMBING
     computed = least_labels(resource, inherited, plan.program if plan.subjects else 0)
     security: list[Json] = [
-        dict(each) for each in merged_security(resource, computed | _kept(plan, resource, caller))
+        dict(each)
+        for each in merged_security(
+            resource, computed | root_mask(resource) | _kept(plan, resource, caller)
+        )
     ]
     plan.security = security
     plan.labels = labels.label_mask(security)

@@ -89,6 +89,14 @@ async def _check_current(
             IssueCode.FORBIDDEN,
             "No consent lets this caller correct this resource; it may be read.",
         )
+    if current.redacted:
+        # Whoever replaced what they see would lose what they do not see; a patch, or what is found to be no
+        # change, would tell of it. The resource says REDACTED itself, so that this says nothing new.
+        raise fhir_error(
+            IssueCode.FORBIDDEN,
+            "This caller may not read and correct all of this resource, so may not replace it; "
+            "send the correction to its custodian.",
+        )
 
 
 def _apply(plan: Plan) -> None:

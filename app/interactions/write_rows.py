@@ -6,24 +6,16 @@ Pinned: hl7.org/fhir/R4/resource.html#Meta, hl7.org/fhir/R4/security-labels.html
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
-from app.consent import labels
+from app.consent import labels, redaction
 from app.errors import IssueCode, fhir_error
-from app.fhir_mappings import (
-    clinical_time,
-    codes,
-    index_rows,
-    json_text,
-    links,
-    registry,
-    search_keys,
-    text_rows,
-)
+from app.fhir_mappings import clinical_time, codes, json_text, links, registry
+from app.interactions.element_rows import Searched, has_layers, layered_links, searched
 from app.interactions.write_plan import Json, Plan, Targets, WriteRules
-from app.interactions.write_references import local
 from app.storage import writes
-from app.storage.resources import Current
+from app.storage.resources import Current, Target
 
 
 def row(
@@ -48,14 +40,12 @@ def row(
         )
     version = current.version + 1 if current else 1
     stored = json_text.with_meta(plan.resource, plan.id, str(version), now, security)
-    extracted = index_rows.extract(stored, rules.base_urls)
-    found = [(ref, target) for ref, target in local(plan, targets) if target.rid != plan.rid]
-    row_links = {(t.rid, 0, ref.climbs, ref.author) for ref, t in found}
-    row_links |= {(targets[key].rid, 0, True, False) for key in plan.rests_on}
-    for parameter, target_type, target_id in extracted.references:
-        target = targets.get((target_type, target_id))
-        if target is not None:
-            row_links.add((target.rid, parameter, False, False))
+    content = json_text.dump(stored)
+    masks = redaction.element_masks(stored) if has_layers(type_, content) else ()
+    if current and current.custodian != organization and has_layers("", current.content):
+        _keep_labels(plan, stored, current)
+    least = redaction.without_elements(stored, bool) if masks else None
+    extracted = searched(stored, content, rules.base_urls)
     return writes.Row(
         rid=plan.rid,
         type_code=registry.type_code(type_),
@@ -69,17 +59,67 @@ def row(
         subjects=plan.subjects,
         custodian=current.custodian if current else organization,
         labels=plan.labels,
-        clinical=clinical_time.clinical_time(stored),
-        codes=codes.codes(stored),
-        content=json_text.dump(stored),
-        tokens=[*extracted.tokens, search_keys.parameter_key(type_, "")],
-        dates=extracted.dates,
-        strings=extracted.strings,
-        numbers=extracted.numbers,
-        items=extracted.items,
-        words=text_rows.words(stored),
-        links=sorted(row_links),
+        clinical=clinical_time.clinical_time(stored if least is None else least),
+        codes=codes.codes(stored) if least is None else _codes(stored, least),
+        content=content,
+        tokens=extracted.open.tokens,
+        dates=extracted.open.dates,
+        strings=extracted.open.strings,
+        numbers=extracted.open.numbers,
+        items=extracted.open.items,
+        words=extracted.words,
+        masks=masks or None,
+        elements=extracted.elements,
+        links=_links(plan, stored, content, targets, extracted, rules),
     )
+
+
+def _codes(stored: Json, least: Json) -> list[int]:
+    """Codes for consent: those inside labelled elements under keys that denies alone look for."""
+    plain = set(codes.codes(least))
+    return sorted(plain | {redaction.veiled_code(k) for k in codes.codes(stored) if k not in plain})
+
+
+def _keep_labels(plan: Plan, stored: Json, current: Current) -> None:
+    """422 where somebody other than the custodian takes an inline label away."""
+    if current.deleted:
+        return
+    before = json_text.parse(current.content, max_depth=json_text.MAX_DEPTH_LIMIT)
+    if Counter(redaction.all_masks(before)) - Counter(redaction.all_masks(stored)):
+        raise fhir_error(
+            IssueCode.BUSINESS_RULE,
+            "Elements keep their inline security labels, unless the custodian takes them away.",
+            plan.operation.type,
+        )
+
+
+def _links(
+    plan: Plan,
+    stored: Json,
+    content: bytes,
+    targets: Targets,
+    extracted: Searched,
+    rules: WriteRules,
+) -> list[tuple[int, int, bool, bool, int | None]]:
+    """Every local reference, with the mask of the labelled element in which alone it stands."""
+    masks: dict[tuple[int, int, bool, bool], int | None] = {}
+
+    def note(target: Target | None, parameter: int, climbs: bool, author: bool, mask: int) -> None:
+        if target is not None and target.rid != plan.rid:
+            masks.setdefault((target.rid, parameter, climbs, author), mask or None)
+
+    found = [(ref, 0) for ref in plan.found]
+    if has_layers(plan.operation.type, content):
+        found = layered_links(stored, rules.base_urls)
+    for ref, mask in found:
+        if ref.kind == "local":
+            note(targets.get((ref.type or "", ref.id or "")), 0, ref.climbs, ref.author, mask)
+    for key in plan.rests_on:
+        note(targets[key], 0, True, False, 0)
+    for mask, rows in ((0, extracted.open), *((e.mask, e.rows) for e in extracted.elements)):
+        for parameter, target_type, target_id in rows.references:
+            note(targets.get((target_type, target_id)), parameter, False, False, mask)
+    return [(*link, masks[link]) for link in sorted(masks)]
 
 
 def _moves(current: Current, resource: Json, rules: WriteRules) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from app.fhir_mappings import registry, search_keys
-from app.storage import predicate
+from app.storage import elements, predicate
 from app.storage.database import Caller, Reader
 from app.storage.search_sql import Found
 
@@ -26,7 +26,7 @@ async def by_url(
         return []
     rows = await database.fetch(
         caller,
-        "SELECT r.rid, r.type, r.id, r.content FROM tl.resource r WHERE r.rid IN ("
+        f"SELECT r.rid, r.type, r.id, {elements.content('r')} FROM tl.resource r WHERE r.rid IN ("
         f"SELECT d.rid FROM tl.index_token d WHERE d.hash = ANY ($7::bigint[]) "
         f"AND {predicate.for_query('d')}) AND NOT r.deleted AND r.type = $8::smallint "
         f"AND {predicate.for_query('r')} ORDER BY r.last_updated DESC, r.rid DESC "
@@ -35,4 +35,6 @@ async def by_url(
         registry.type_code(type_),
         limit,
     )
-    return [Found(row["rid"], row["type"], row["id"], row["content"]) for row in reversed(rows)]
+    return [
+        Found(row["rid"], row["type"], row["id"], elements.shown(row)) for row in reversed(rows)
+    ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from app.storage import predicate
+from app.storage import elements, predicate
 from app.storage.database import Caller, Reader
 
 
@@ -44,10 +44,11 @@ _CHOICE: Final = f"""NOT r.deleted
   AND {predicate.for_query("r", record=True)}"""
 
 # The patient comes first, then all else in the order in which it came to be.
-_PAGE: Final = f"""SELECT r.rid, r.type, r.id, r.content FROM (
+_PAGE: Final = f"""SELECT r.rid, r.type, r.id, {elements.content("r")} FROM (
     SELECT $7::bigint AS rid
     UNION SELECT p.rid FROM tl.resource p WHERE p.patient = $7::bigint
     UNION SELECT l.source FROM tl.link l WHERE l.target = $7::bigint AND l.parameter = 0
+      AND {elements.followed("l")}
   ) AS about JOIN tl.resource r ON r.rid = about.rid
   WHERE {_CHOICE}
   AND ($10::timestamptz IS NULL OR r.clinical_to IS NULL OR r.clinical_to >= $10::timestamptz)
@@ -55,9 +56,10 @@ _PAGE: Final = f"""SELECT r.rid, r.type, r.id, r.content FROM (
   AND ($12::bigint IS NULL OR (r.rid <> $7::bigint AND r.rid > $12::bigint))
   ORDER BY r.rid <> $7::bigint, r.rid LIMIT $13::integer"""
 
-_SUPPORT: Final = f"""SELECT DISTINCT ON (r.rid) r.rid, r.type, r.id, r.content
+_SUPPORT: Final = f"""SELECT DISTINCT ON (r.rid) r.rid, r.type, r.id, {elements.content("r")}
   FROM tl.link l JOIN tl.resource r ON r.rid = l.target
   WHERE l.source = ANY ($7::bigint[]) AND l.parameter = 0 AND r.patient IS NULL
+  AND {elements.followed("l")}
   AND {_CHOICE} ORDER BY r.rid"""
 
 
@@ -77,7 +79,7 @@ async def page(
         limit,
         record="$7::bigint",
     )
-    return [Part(row["rid"], row["type"], row["id"], row["content"]) for row in rows]
+    return [Part(row["rid"], row["type"], row["id"], elements.shown(row)) for row in rows]
 
 
 async def support(
@@ -85,4 +87,4 @@ async def support(
 ) -> list[Part]:
     """What these refer to that is about nobody: organizations, practitioners, places."""
     rows = await reader.fetch(caller, _SUPPORT, list(rids), choice.types, choice.since)
-    return [Part(row["rid"], row["type"], row["id"], row["content"]) for row in rows]
+    return [Part(row["rid"], row["type"], row["id"], elements.shown(row)) for row in rows]

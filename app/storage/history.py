@@ -1,6 +1,7 @@
 """Versions of resources, newest first: of one, of types; consent inside (hl7.org/fhir/R4/http.html#history).
 
-A version is found where its own row and the present one may be seen: relabelling hides what came before.
+A version is found where its own row and the present one may be seen: relabelling hides what came before. Where
+an element of the present one is hidden, no version before it is found, for it may say the same unlabelled.
 Pages are by key (last_updated, rid, version), so that a version written meanwhile moves none.
 Neighbours: `app.storage.resources` (one version), `app.interactions.history` (the Bundle).
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from app.storage import predicate
+from app.storage import elements, predicate
 from app.storage.database import Caller, Reader
 
 
@@ -41,11 +42,14 @@ class Span:
 Place = tuple[datetime, int, int]
 """(last_updated, rid, version) of the last version of a page."""
 
-_COLUMNS: Final = "x.rid, x.type, r.id, x.version, x.last_updated, x.deleted, x.content"
-_NOW: Final = f"""SELECT {_COLUMNS} FROM tl.resource x JOIN tl.resource r ON r.rid = x.rid
+_COLUMNS: Final = "x.rid, x.type, r.id, x.version, x.last_updated, x.deleted"
+_NOW: Final = f"""SELECT {_COLUMNS}, {elements.content("x")}
+  FROM tl.resource x JOIN tl.resource r ON r.rid = x.rid
   WHERE {predicate.for_query("x")}"""
-_BEFORE: Final = f"""SELECT {_COLUMNS} FROM tl.resource_history x JOIN tl.resource r ON r.rid = x.rid
-  WHERE {predicate.for_query("x", version=True)} AND {predicate.for_query("r")}"""
+_BEFORE: Final = f"""SELECT {_COLUMNS}, {elements.content("x", version=True)}
+  FROM tl.resource_history x JOIN tl.resource r ON r.rid = x.rid
+  WHERE {predicate.for_query("x", version=True)} AND {predicate.for_query("r")}
+  AND {elements.hidden("r", predicate.PARAMETERS)} IS NULL"""
 
 # A version was in force until the next one; those that may not be seen end nothing.
 _SPAN: Final = f"""
@@ -142,7 +146,7 @@ async def _versions(reader: Reader, caller: Caller, text: str, *arguments: Any) 
             row["version"],
             row["last_updated"],
             row["deleted"],
-            row["content"],
+            elements.shown(row),
         )
         for row in rows
     ]

@@ -21,7 +21,7 @@ from psycopg import sql
 from app import __version__
 from app.consent import labelling, labels
 from app.fhir_mappings import registry
-from app.storage import predicate
+from app.storage import elements, predicate
 
 KEEPER: Final = "throughline_keeper"
 """The role that owns the write functions; nobody can log in as it."""
@@ -43,10 +43,10 @@ SURVIVOR_TABLES: Final = (*CONSENTED, "resource_history", "link", "consent_grant
 """Every table that row-level security is forced upon."""
 
 _KEPT: Final = (
-    "put_resources",
+    "store_resources",
     "written_now",
-    "put_index",
-    "put_search",
+    "store_index",
+    "store_search",
     "propagate",
     "may_compile",
     "consents_of",
@@ -70,6 +70,8 @@ _KEPT: Final = (
     "put_memberships",
     "occupied",
     "residual",
+    "spread_columns",
+    "own_references",
     "index_audit",
 )
 """Functions that run as the keeper."""
@@ -79,10 +81,13 @@ def _policies() -> dict[str, str]:
     caller = predicate.SETTINGS
     present = "(SELECT true FROM tl.resource r WHERE r.rid = {}.{} LIMIT 1)"
     rules = {table: predicate.for_policy(table) for table in CONSENTED}
+    for table in CONSENTED:
+        if table.startswith("index_"):
+            rules[table] += f" AND {elements.same_row(table, caller)}"
     # A version is judged by its own labels and by the present ones.
     version = predicate.for_policy("resource_history", version=True)
     rules["resource_history"] = f"{version} AND {present.format('resource_history', 'rid')}"
-    rules["link"] = present.format("link", "source")
+    rules["link"] = f"{present.format('link', 'source')} AND {elements.followed('link', caller)}"
     rules["consent_grant"] = f"grantee = ANY ({caller.closure})"
     # The directory's memberships make the closure itself, before a caller is known.
     rules["membership"] = "true"
@@ -96,7 +101,7 @@ def routine_text(service_role: str) -> str:
     functions = "\n".join(f.read_text() for f in reversed(files))
     correct = predicate.CallerSql(**{**vars_of(predicate.SETTINGS), "action": "2"})
     functions = functions.replace("{correctable}", predicate.visible("x", correct))
-    for name, body in predicate.bodies().items():
+    for name, body in (predicate.bodies() | elements.routines()).items():
         functions = functions.replace("{" + name + "}", body)
     reading = predicate.CallerSql(**{**vars_of(predicate.SETTINGS), "action": "1"})
     functions = functions.replace("{readable}", predicate.visible("x", reading))
@@ -137,7 +142,13 @@ def routine_text(service_role: str) -> str:
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tl FROM PUBLIC;
 GRANT USAGE ON SCHEMA tl TO {service_role}, {KEEPER};
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA tl TO {service_role}, {KEEPER};
-REVOKE EXECUTE ON FUNCTION tl.put_search FROM {service_role};
+DO $$ BEGIN
+  -- Of the release before, where it has been; not for the service either.
+  IF to_regproc('tl.put_search') IS NOT NULL THEN
+    REVOKE EXECUTE ON FUNCTION tl.put_search FROM {service_role};
+  END IF;
+END $$;
+REVOKE EXECUTE ON FUNCTION tl.store_search FROM {service_role};
 GRANT USAGE ON SEQUENCE tl.rid TO {service_role};
 GRANT SELECT, INSERT, DELETE ON tl.kept_cursor TO {service_role};
 GRANT SELECT ON tl.resource_type, tl.directory_epoch TO {service_role}, {KEEPER};

@@ -141,7 +141,7 @@ def _granted(row: str, patient: str, caller: CallerSql, asked: str, own: str) ->
     AND g.forbidden & {row}.labels = 0
     AND (g.excluded IS NULL OR NOT g.excluded && {caller.deny_closure})
     AND CASE WHEN g.plain THEN g.custodian IS NULL OR {row}.custodian = {caller.organization}
-        ELSE tl.special(g, {_facts(row)}, {_asking(caller)}, {own}) END
+        ELSE tl.special(g, {_facts(row)}, {asking(caller)}, {own}) END
   LIMIT 1)"""
 
 
@@ -173,7 +173,7 @@ def _asked(caller: CallerSql) -> str:
     return f"g.actions & {caller.action} <> 0 AND g.purposes & {caller.purpose} <> 0"
 
 
-def _asking(caller: CallerSql) -> str:
+def asking(caller: CallerSql) -> str:
     """The caller, for a function: it reads the settings itself where it is given nulls."""
     return ", ".join(
         "NULL" if text == getattr(SETTINGS, name) else text
@@ -211,7 +211,7 @@ def _visible(row: str, caller: CallerSql, open_: str, granted: str, own: str) ->
     return f"""(CASE WHEN {row}.patient IS NULL THEN {open_}
   ELSE {granted}
    AND ({row}.co_subjects IS NULL OR tl.co_granted(
-     {row}.co_subjects, {_facts(row)}, {_asking(caller)}, {own}))
+     {row}.co_subjects, {_facts(row)}, {asking(caller)}, {own}))
 END)"""
 
 

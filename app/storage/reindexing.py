@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
 from app.fhir_mappings.index_rows import IndexRows
 from app.storage.migrate import KEEPER
-from app.storage.writes import search_columns
+from app.storage.writes import ElementSearch, array_text, search_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,11 @@ class StoredContent:
 
 @dataclass(slots=True)
 class Reindexed:
-    """The new rows of one resource. references: (parameter key, type code, id) of local targets."""
+    """The new rows of one resource.
+
+    masks, elements: of elements with labels of their own. references: (parameter key or 0, type code, id, mask)
+    of local targets.
+    """
 
     rid: int
     tokens: Sequence[int]
@@ -39,7 +43,9 @@ class Reindexed:
     numbers: Sequence[Any]
     items: Sequence[IndexRows]
     words: tuple[str, str] | None
-    references: Sequence[tuple[int, int, str]] = field(default_factory=list)
+    masks: Sequence[int] | None = None
+    elements: Sequence[ElementSearch] = ()
+    references: Sequence[tuple[int, int, str, int | None]] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -77,23 +83,43 @@ async def batch(
     return [StoredContent(row["rid"], row["type"], row["content"]) for row in rows]
 
 
+_REFERENCES: Final = (
+    "FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::text[], $5::bigint[]) "
+    "AS u(source, parameter, type, id, mask)"
+)
+
+
 async def put(connection: asyncpg.Connection, rows: Sequence[Reindexed]) -> None:
-    """Replace the search rows of resources, and the links that belong to parameters."""
+    """Replace the search rows of resources, and the links that belong to parameters.
+
+    Of the links of any depth only the masks of the labelled elements in which they stand are set.
+    """
     rids = [row.rid for row in rows]
+    await connection.execute(
+        "UPDATE tl.resource r SET inline_masks = u.masks::bigint[] "
+        "FROM unnest($1::bigint[], $2::text[]) AS u(rid, masks) "
+        "WHERE r.rid = u.rid AND r.inline_masks IS DISTINCT FROM u.masks::bigint[]",
+        rids,
+        [array_text(row.masks) if row.masks else None for row in rows],
+    )
     columns = search_columns(rows)
     marks = ", ".join(f"${number}" for number in range(1, len(columns) + 2))
-    await connection.execute(f"SELECT tl.put_search({marks})", rids, *columns)
+    await connection.execute(f"SELECT tl.store_search({marks})", rids, *columns)
     await connection.execute(
         "DELETE FROM tl.link WHERE source = ANY ($1::bigint[]) AND parameter <> 0", rids
     )
     references = [(row.rid, *each) for row in rows for each in row.references]
+    columns = [[each[i] for each in references] for i in range(5)]
     await connection.execute(
-        "INSERT INTO tl.link SELECT DISTINCT u.source, t.rid, u.parameter, false, false "
-        "FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::text[]) "
-        "AS u(source, parameter, type, id) "
-        "JOIN tl.resource t ON t.type = u.type AND t.id = u.id WHERE t.rid <> u.source",
-        [each[0] for each in references],
-        [each[1] for each in references],
-        [each[2] for each in references],
-        [each[3] for each in references],
+        "INSERT INTO tl.link SELECT DISTINCT u.source, t.rid, u.parameter, false, false, u.mask "
+        f"{_REFERENCES} JOIN tl.resource t ON t.type = u.type AND t.id = u.id "
+        "WHERE t.rid <> u.source AND u.parameter <> 0",
+        *columns,
+    )
+    await connection.execute(
+        f"UPDATE tl.link l SET inline_mask = u.mask {_REFERENCES} "
+        "JOIN tl.resource t ON t.type = u.type AND t.id = u.id "
+        "WHERE u.parameter = 0 AND l.parameter = 0 AND l.source = u.source AND l.target = t.rid "
+        "AND l.inline_mask IS DISTINCT FROM u.mask",
+        *columns,
     )

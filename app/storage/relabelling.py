@@ -244,7 +244,7 @@ async def _put(connection: asyncpg.Connection, rows: Sequence[Relabelled]) -> No
         columns = search_columns(searched)
         marks = ", ".join(f"${number}" for number in range(1, len(columns) + 2))
         rids = [each.rid for each in searched]
-        await connection.execute(f"SELECT tl.put_search({marks})", rids, *columns)
+        await connection.execute(f"SELECT tl.store_search({marks})", rids, *columns)
 
 
 async def _put_versions(connection: asyncpg.Connection, rows: Sequence[Relabelled]) -> None:

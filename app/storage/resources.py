@@ -8,15 +8,15 @@ from typing import Final
 
 import asyncpg
 
-from app.storage import predicate
+from app.storage import elements, predicate
 from app.storage.database import Caller, Database, Reader, WriteConnection
 
-_COLUMNS = "x.rid, x.version, x.last_updated, x.deleted, x.content"
+_COLUMNS = "x.rid, x.version, x.last_updated, x.deleted"
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A version of a resource: content is what is served, byte for byte; empty when deleted."""
+    """A version of a resource: content is what its reader is served, byte for byte; empty when deleted."""
 
     rid: int
     version: int
@@ -26,7 +26,9 @@ class Stored:
 
 
 def _stored(row: asyncpg.Record) -> Stored:
-    return Stored(row["rid"], row["version"], row["last_updated"], row["deleted"], row["content"])
+    return Stored(
+        row["rid"], row["version"], row["last_updated"], row["deleted"], elements.shown(row)
+    )
 
 
 def _subjects(row: asyncpg.Record) -> tuple[int, ...]:
@@ -34,18 +36,20 @@ def _subjects(row: asyncpg.Record) -> tuple[int, ...]:
 
 
 _READ = (
-    f"SELECT {_COLUMNS} FROM tl.resource x WHERE x.type = $7::smallint AND x.id = $8::text "
-    f"AND {predicate.for_query('x')}"
+    f"SELECT {_COLUMNS}, {elements.content('x')} FROM tl.resource x "
+    f"WHERE x.type = $7::smallint AND x.id = $8::text AND {predicate.for_query('x')}"
 )
 _READ_GROUP = (
-    f"SELECT w.place, {_COLUMNS} "
+    f"SELECT w.place, {_COLUMNS}, {elements.content('x')} "
     "FROM unnest($7::smallint[], $8::text[]) WITH ORDINALITY AS w(type, id, place) "
     f"JOIN tl.resource x ON x.type = w.type AND x.id = w.id WHERE {predicate.for_query('x')}"
 )
+# A version may say unlabelled what the present one labels: who sees less than all of that sees no older one.
 _HISTORY = (
-    f"SELECT {_COLUMNS} FROM tl.resource_history x JOIN tl.resource r ON r.rid = x.rid "
+    f"SELECT {_COLUMNS}, {elements.content('x', version=True)} "
+    "FROM tl.resource_history x JOIN tl.resource r ON r.rid = x.rid "
     f"WHERE r.type = $7::smallint AND r.id = $8::text AND {predicate.for_query('x', version=True)} "
-    f"AND {predicate.for_query('r')}"
+    f"AND {predicate.for_query('r')} AND {elements.hidden('r', predicate.PARAMETERS)} IS NULL"
 )
 _VREAD = f"{_READ} AND x.version = $9::integer UNION ALL {_HISTORY} AND x.version = $9::integer"
 
@@ -69,7 +73,11 @@ async def vread(
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """The row that a write is about to replace, with what a deletion keeps of it."""
+    """The row that a write is about to replace, with what a deletion keeps of it.
+
+    content: as the writer may see it. redacted: that is less than what is stored, or, for somebody other than
+    the custodian, not all of it may be corrected.
+    """
 
     rid: int
     version: int
@@ -81,14 +89,7 @@ class Current:
     labels: int
     content: bytes
     may_correct: bool
-
-
-_CORRECT = predicate.CallerSql(
-    **{
-        name: "2" if name == "action" else getattr(predicate.PARAMETERS, name)
-        for name in predicate.PARAMETERS.__dataclass_fields__
-    }
-)
+    redacted: bool
 
 
 async def lock_current(
@@ -100,8 +101,11 @@ async def lock_current(
     """
     await lock_text(connection, type_code, id_)
     row = await connection.fetchrow(
-        f"SELECT {_COLUMNS}, x.open, x.patient, x.co_subjects, x.custodian, x.labels, "
-        f"(x.custodian = $4::bigint OR coalesce({predicate.visible('x', _CORRECT)}, false)) AS may "
+        f"SELECT {_COLUMNS}, {elements.content('x')}, "
+        "x.open, x.patient, x.co_subjects, x.custodian, x.labels, "
+        f"(x.custodian = $4::bigint OR coalesce({predicate.visible('x', elements.CORRECTING)}, false)) "
+        f"AS may, (x.custodian <> $4::bigint AND {elements.hidden('x', elements.CORRECTING)} IS NOT NULL) "
+        "AS kept_back "
         f"FROM tl.resource x WHERE x.type = $7::smallint AND x.id = $8::text "
         f"AND $5::integer IS NOT NULL AND $6::bigint IS NOT NULL AND {predicate.for_query('x')}",
         *caller.parameters(),
@@ -119,8 +123,9 @@ async def lock_current(
         subjects=_subjects(row),
         custodian=row["custodian"],
         labels=row["labels"],
-        content=row["content"],
+        content=elements.shown(row),
         may_correct=bool(row["may"]),
+        redacted=row["hidden"] is not None or bool(row["kept_back"]),
     )
 
 
@@ -232,7 +237,7 @@ async def read_many(
     # The ids of a type together: the index is then walked once for all of them, in its order.
     rows = await database.fetch(
         caller,
-        "SELECT x.rid, x.type, x.id, x.labels, x.content FROM ("
+        f"SELECT x.rid, x.type, x.id, x.labels, {elements.content('x')} FROM ("
         "SELECT u.type, array_agg(u.id) AS ids FROM unnest($7::smallint[], $8::text[]) AS u(type, id) "
         "GROUP BY u.type) AS w JOIN tl.resource x ON x.type = w.type AND x.id = ANY (w.ids) "
         f"AND NOT x.deleted WHERE {predicate.for_query('x', record=True)}",
@@ -243,7 +248,7 @@ async def read_many(
     )
     found = {
         (row["type"], row["id"]): Referenced(
-            row["rid"], row["type"], row["id"], row["labels"], row["content"]
+            row["rid"], row["type"], row["id"], row["labels"], elements.shown(row)
         )
         for row in rows
     }

@@ -39,7 +39,7 @@ from app.fhir_mappings.search_clauses import (
     TextClause,
     TokenClause,
 )
-from app.storage import predicate
+from app.storage import elements, predicate
 
 _EARTH_KM: Final = 6371.0088
 _DEGREE_KM: Final = _EARTH_KM * math.pi / 180
@@ -103,10 +103,11 @@ def condition(clause: Clause, row: str, statement: Statement) -> str:
         case TextClause(column, query):
             alias = statement.alias()
             words = statement.add(query, "text")
-            return statement.exists(
-                f"tl.index_text {alias} WHERE {alias}.rid = {row}.rid "
-                f"AND {alias}.{column} @@ websearch_to_tsquery('simple', {words}) "
-                f"AND {predicate.for_query(alias)}"
+            # All rows of a resource that may be seen together: a word may stand in an element of its own.
+            return (
+                f"coalesce((SELECT tl.words({alias}.{column}) FROM tl.index_text {alias} "
+                f"WHERE {alias}.rid = {row}.rid AND {predicate.for_query(alias)}) "
+                f"@@ websearch_to_tsquery('simple', {words}), false)"
             )
         case NearClause():
             return _near(clause, row, statement)
@@ -317,6 +318,7 @@ def _chain(clause: ChainClause, row: str, statement: Statement) -> str:
     tests = [
         f"{link}.{near} = {row}.rid",
         _in(f"{link}.parameter", clause.keys, statement),
+        elements.followed(link),
         f"NOT {other}.deleted",
         predicate.for_query(other),
     ]
@@ -368,8 +370,9 @@ def _hierarchy(clause: HierarchyClause, row: str, statement: Statement) -> str:
         f"WHERE {start}.type = {type_} AND {start}.id = {statement.add(clause.id, 'text')} "
         f"AND NOT {start}.deleted AND {predicate.for_query(start)} "
         f"UNION SELECT {other}.rid FROM {tree} JOIN tl.link {link} ON {link}.{near} = {tree}.rid "
-        f"AND {climbs} JOIN tl.resource {other} ON {other}.rid = {link}.{far} "
+        f"AND {climbs} AND {elements.followed(link)} JOIN tl.resource {other} ON {other}.rid = {link}.{far} "
         f"AND NOT {other}.deleted AND {predicate.for_query(other)}) "
         f"SELECT FROM {tree} JOIN tl.link {last} ON {last}.target = {tree}.rid "
-        f"WHERE {last}.source = {row}.rid AND {_in(f'{last}.parameter', clause.keys, statement)})"
+        f"WHERE {last}.source = {row}.rid AND {_in(f'{last}.parameter', clause.keys, statement)} "
+        f"AND {elements.followed(last)})"
     )

@@ -11,7 +11,7 @@ from typing import Final
 
 from app.fhir_mappings import registry
 from app.fhir_mappings.search_query import Include
-from app.storage import predicate
+from app.storage import elements, predicate
 from app.storage.database import Caller, Reader
 from app.storage.search_clause_sql import Statement
 from app.storage.search_sql import CONTENT, Found, found
@@ -55,7 +55,8 @@ async def included(
         allowed = f"AND o.type = ANY ({codes})"
     step = (
         "SELECT o.rid, o.type FROM {wanted} JOIN tl.link l ON l.{near} = f.rid "
-        "AND l.parameter = w.parameter JOIN tl.resource o ON o.rid = l.{far} "
+        f"AND l.parameter = w.parameter AND {elements.followed('l')} "
+        "JOIN tl.resource o ON o.rid = l.{far} "
         "WHERE {reverse} w.reverse AND (f.round = 0 OR w.iterate) AND NOT o.deleted "
         "AND {kind} {allowed} AND {visible}"
     )

@@ -19,7 +19,7 @@ import asyncpg
 from app.fhir_mappings import registry, search_keys
 from app.fhir_mappings.search_clauses import AllOf, Clause, IdClause, TokenClause
 from app.fhir_mappings.search_query import SearchQuery
-from app.storage import predicate
+from app.storage import elements, predicate
 from app.storage.database import Caller, Reader
 from app.storage.search_clause_sql import Statement, condition
 from app.storage.search_order import Order, Place, order_of
@@ -36,13 +36,13 @@ class Found:
     place: Place = ()
 
 
-CONTENT: Final = "r.rid, r.type, r.id, r.content"
+CONTENT: Final = f"r.rid, r.type, r.id, {elements.content('r')}"
 
 
 def found(row: asyncpg.Record, order: Order | None = None) -> Found:
     """A row that has the columns of `CONTENT`, and those of an order."""
     return Found(
-        row["rid"], row["type"], row["id"], row["content"], order.place(row) if order else ()
+        row["rid"], row["type"], row["id"], elements.shown(row), order.place(row) if order else ()
     )
 
 
@@ -110,7 +110,8 @@ def _walk(
         test = "d.hash = k.hash"
     if driver.narrow:
         record = f"SELECT d.patient FROM tl.index_token d WHERE {test} LIMIT 1"
-    return "tl.index_token d", [test, predicate.for_query("d", record=driver.narrow)], record
+    seen = predicate.for_query("d", record=driver.narrow)
+    return "tl.index_token d", [test, seen, elements.same_row("d")], record
 
 
 async def page(
@@ -150,7 +151,7 @@ async def page(
         rows = f"SELECT * FROM ({rows}) AS v ORDER BY {outer} LIMIT {limit}"
     records = await reader.fetch(
         caller,
-        f"SELECT p.*, r.type, r.id, r.content FROM ({rows}) AS p "
+        f"SELECT p.*, r.type, r.id, {elements.content('r')} FROM ({rows}) AS p "
         f"JOIN tl.resource r ON r.rid = p.rid AND {predicate.for_query('r', record=record is not None)} "
         f"ORDER BY {outer}",
         *statement.arguments,
@@ -194,13 +195,14 @@ async def canonical(
     names = statement.add(list(ids), "text[]")
     rows = await reader.fetch(
         caller,
-        f"SELECT r.id, r.content FROM tl.resource r WHERE r.type = {code} AND NOT r.deleted "
+        f"SELECT r.id, {elements.content('r')} FROM tl.resource r "
+        f"WHERE r.type = {code} AND NOT r.deleted "
         f"AND (r.id = ANY ({names}) OR r.rid = ANY (ARRAY(SELECT t.rid FROM tl.index_token t "
         f"WHERE t.hash = ANY ({hashes}) AND {predicate.for_query('t')}))) "
         f"AND {predicate.for_query('r')} ORDER BY r.last_updated, r.rid",
         *statement.arguments,
     )
-    return [(row["id"], row["content"]) for row in rows]
+    return [(row["id"], elements.shown(row)) for row in rows]
 
 
 def rids(records: Sequence[Found]) -> list[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -16,6 +16,22 @@ from app.consent.model import Grant
 from app.consent.residual import residual_json
 from app.fhir_mappings.index_rows import IndexRows
 from app.storage.database import WriteConnection
+
+
+class ElementSearch(Protocol):
+    """Search rows of labelled elements. words: all that is said where they are seen, None for nothing new."""
+
+    @property
+    def mask(self) -> int:
+        """The labels of the elements."""
+
+    @property
+    def rows(self) -> IndexRows:
+        """Their rows."""
+
+    @property
+    def words(self) -> tuple[str, str] | None:
+        """Narrative and content."""
 
 
 @dataclass(slots=True)
@@ -42,8 +58,11 @@ class Row:
     items: Sequence[IndexRows] = ()
     words: tuple[str, str] | None = None
     """What `_text` and `_content` search."""
-    links: list[tuple[int, int, bool, bool]] = field(default_factory=list)
-    """(target rid, parameter hash or 0, climbs, author)"""
+    masks: Sequence[int] | None = None
+    """The label masks of elements that carry inline labels; None where none does."""
+    elements: Sequence[ElementSearch] = ()
+    links: Sequence[tuple[int, int, bool, bool, int | None]] = ()
+    """(target rid, parameter hash or 0, climbs, author, mask of the labelled element it stands in)"""
 
 
 async def begin(
@@ -75,14 +94,15 @@ async def occupied(connection: WriteConnection, type_code: int, id_: str) -> boo
     return await connection.fetchval("SELECT tl.occupied($1, $2)", type_code, id_) is not None
 
 
-def _array(values: Sequence[int]) -> str:
+def array_text(values: Sequence[int]) -> str:
+    """An array as PostgreSQL reads it from text."""
     return "{" + ",".join(map(str, values)) + "}"
 
 
 async def put(connection: WriteConnection, rows: Sequence[Row]) -> None:
     """Store resources with their index rows and links: two statements, and one for dependents."""
     await connection.execute(
-        "SELECT tl.put_resources($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15)",
+        "SELECT tl.store_resources($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
         [r.rid for r in rows],
         [r.type_code for r in rows],
         [r.id for r in rows],
@@ -91,20 +111,21 @@ async def put(connection: WriteConnection, rows: Sequence[Row]) -> None:
         [r.deleted for r in rows],
         [r.open for r in rows],
         [r.subjects[0] if r.subjects else None for r in rows],
-        [_array(r.subjects[1:]) if len(r.subjects) > 1 else None for r in rows],
+        [array_text(r.subjects[1:]) if len(r.subjects) > 1 else None for r in rows],
         [r.custodian for r in rows],
         [r.labels for r in rows],
         [r.clinical[0] if r.clinical else None for r in rows],
         [r.clinical[1] if r.clinical else None for r in rows],
-        [_array(r.codes) for r in rows],
+        [array_text(r.codes) for r in rows],
+        [array_text(r.masks) if r.masks else None for r in rows],
         [r.content for r in rows],
     )
     links = [(r.rid, *link) for r in rows for link in r.links]
     await connection.execute(
-        f"SELECT tl.put_index({_numbered(27)})",
+        f"SELECT tl.store_index({_numbered(33)})",
         [r.rid for r in rows],
         *search_columns(rows),
-        *_columns(links, 5),
+        *_columns(links, 6),
     )
     replaced = [r.rid for r in rows if r.version > 1]
     if replaced:
@@ -121,29 +142,40 @@ class Searchable(Protocol):
     numbers: Sequence[tuple[int, float, float]]
     items: Sequence[IndexRows]
     words: tuple[str, str] | None
+    elements: Sequence[ElementSearch]
 
 
 def search_columns(rows: Sequence[Searchable]) -> list[list[Any]]:
-    """The search rows of resources as the arguments of tl.put_search after the first."""
+    """The search rows of resources as the arguments of tl.store_search after the first."""
     tokens: list[tuple[Any, ...]] = []
     dates: list[tuple[Any, ...]] = []
     strings: list[tuple[Any, ...]] = []
     numbers: list[tuple[Any, ...]] = []
+    words: list[tuple[Any, ...]] = []
     for row in rows:
         # The items of composite parameters are numbered from 1; 0 is the resource.
-        every: tuple[Searchable | IndexRows, ...] = (row, *row.items)
-        for item, each in enumerate(every):
-            tokens += [(row.rid, key, item) for key in each.tokens]
-            dates += [(row.rid, *found, item) for found in each.dates]
-            strings += [(row.rid, *found, item) for found in each.strings]
-            numbers += [(row.rid, *found, item) for found in each.numbers]
-    words = [(row.rid, *row.words) for row in rows if row.words is not None]
+        every: list[tuple[int, Searchable | IndexRows, int | None]] = [(0, row, None)]
+        every += [(item, each, None) for item, each in enumerate(row.items, start=1)]
+        for part in row.elements:
+            every.append((0, part.rows, part.mask))
+            every += [
+                (item, each, part.mask)
+                for item, each in enumerate(part.rows.items, start=len(every))
+            ]
+        for item, each, mask in every:
+            tokens += [(row.rid, key, item, mask) for key in each.tokens]
+            dates += [(row.rid, *found, item, mask) for found in each.dates]
+            strings += [(row.rid, *found, item, mask) for found in each.strings]
+            numbers += [(row.rid, *found, item, mask) for found in each.numbers]
+        if row.words is not None:
+            words.append((row.rid, *row.words, None))
+        words += [(row.rid, *part.words, part.mask) for part in row.elements if part.words]
     return [
-        *_columns(tokens, 3),
-        *_columns(dates, 5),
-        *_columns(strings, 5),
-        *_columns(numbers, 5),
-        *_columns(words, 3),
+        *_columns(tokens, 4),
+        *_columns(dates, 6),
+        *_columns(strings, 6),
+        *_columns(numbers, 6),
+        *_columns(words, 4),
     ]
 
 

@@ -70,6 +70,25 @@ FILTERS = (
     "code:not=85354-9",
     "_text=Sample",
     "_content=secret",
+    "_content=veiledword",
+    "_content=openword",
+    "_content=loudword",
+    "component-code=8867-4",
+    "component-code:not=8867-4",
+    "component-code-value-quantity=8867-4$77",
+    "value-quantity=7",
+    "value-quantity:missing=true",
+    "encounter:missing=true",
+    "name=Veiled",
+    "name:missing=false",
+    "birthdate=lt1985",
+    "birthdate:missing=true",
+    "address-city=Ulm",
+    "address-city:missing=true",
+    "actor=Organization/bridge-legal-aid",
+    "actor=Organization/harbor-psychiatry",
+    "actor:missing=true",
+    "actor:not=Organization/bridge-legal-aid",
 )
 CHAINS = (
     ("Observation", "subject:Patient.family=Sample"),
@@ -82,6 +101,12 @@ CHAINS = (
     ("Observation", "_has:Observation:derived-from:identifier=secret"),
     ("Provenance", "target:Observation.identifier=secret"),
     ("Task", "focus:ServiceRequest.status=active"),
+    ("Observation", "encounter.status=finished"),
+    ("Observation", "derived-from:Observation.identifier=1"),
+    ("Encounter", "_has:Observation:encounter:identifier=4"),
+    ("Patient", "_has:Observation:patient:component-code=8867-4"),
+    ("Consent", "actor:Organization.name=bridge-legal-aid"),
+    ("Organization", "_has:Consent:actor:status=active"),
 )
 INCLUDES = (
     "_include=Observation:encounter",
@@ -93,6 +118,9 @@ INCLUDES = (
     "_revinclude=Observation:patient",
     "_revinclude=List:item",
     "_revinclude=Consent:patient",
+    "_include=Consent:actor",
+    "_revinclude=Consent:actor",
+    "_revinclude=Observation:encounter",
     "_revinclude=Task:focus",
     "_include:iterate=Observation:derived-from",
 )
@@ -103,6 +131,10 @@ SORTS = (
     "_sort=-_lastUpdated",
     "_sort=code",
     "_sort=identifier",
+    "_sort=value-quantity",
+    "_sort=-component-code",
+    "_sort=birthdate",
+    "_sort=name",
 )
 SHAPES = (
     "_total=accurate",
@@ -178,7 +210,24 @@ def conditional(chance: Random) -> list[Asked]:
     value = chance.choice(("secret", "1", "2", "new"))
     mine = observation(id_of("ana"), identifier=[{"system": "urn:mrn", "value": value}])
     type_, id_ = _any(chance)
-    match chance.randrange(8):
+    cut = id_of(chance.choice(("labelled", "relabelled")))
+    probe = chance.choice(("/note/0/text", "/valueQuantity/value", "/component/0", "/encounter"))
+    match chance.randrange(11):
+        case 8:
+            patch = [{"op": "test", "path": probe, "value": chance.choice((7, "other"))}]
+            headers = {"content-type": "application/json-patch+json"}
+            return [Asked("PATCH", f"/Observation/{cut}", patch, headers)]
+        case 9:
+            body = observation(id_of("ana"), id=cut, note=[{"text": "veiledword"}])
+            return [Asked("PUT", f"/Observation/{cut}", body)]
+        case 10:
+            removed = {"name": "path", "valueString": "Observation.note.where(text = 'other')"}
+            parts = [{"name": "type", "valueCode": "delete"}, removed]
+            body = {
+                "resourceType": "Parameters",
+                "parameter": [{"name": "operation", "part": parts}],
+            }
+            return [Asked("PATCH", f"/Observation/{cut}", body)]
         case 0:
             return [Asked("POST", "/Observation", mine, {"If-None-Exist": f"identifier={value}"})]
         case 1:

@@ -38,6 +38,15 @@ async def test_twins_differ_for_who_may_see_the_difference(
         assert (await fuller.send(RIVER, "GET", path)).status_code == 200
         assert (await plainer.send(RIVER, "GET", path)).status_code == 404
         assert (await fuller.send(HARBOR, "GET", f"/Observation/{id_of('seen1')}")).is_success
+        for name, words in (("labelled", "veiledword"), ("relabelled", "loudword")):
+            path = f"/Observation/{id_of(name)}"
+            cut = await fuller.send(HARBOR, "GET", path)
+            assert "REDACTED" in cut.text
+            assert words not in cut.text
+            assert words in (await fuller.send(RIVER, "GET", path)).text
+        permit = f"/Consent/{id_of('permit')}"
+        assert BRIDGE in (await fuller.send(RIVER, "GET", permit)).text
+        assert "REDACTED" in (await fuller.send(HARBOR, "GET", permit)).text
 
 
 def test_all_twelve_attacks_are_generators() -> None:

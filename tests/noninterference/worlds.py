@@ -2,7 +2,9 @@
 
 Both tell the same story over HTTP. The fuller one holds beside it what the caller may not see: entries of the
 same patient under a withheld label or class, another patient, other agencies' Consents, lists, documents,
-closed directory entries. Ids are made alike in both worlds, so that answers can be compared byte for byte.
+closed directory entries. What is shown holds in both worlds elements that are withheld and differ: labelled
+ones, the other grantees of a Consent, a version from before a label. Ids are made alike in both worlds, so that
+answers can be compared byte for byte.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from unittest import mock
 
 import httpx
 
+from app.consent.redaction import INLINE_LABEL
 from app.ids import LogicalId
 from app.interactions import write_references, writing
 from app.main import create_app
@@ -31,6 +34,10 @@ AGENCIES = ("river-clinic", "harbor-psychiatry", "bridge-legal-aid")
 RIVER, HARBOR, BRIDGE = AGENCIES
 _SPACE = uuid.UUID("6ba7b810-9dad-41d1-80b4-00c04fd430c8")
 MH = {"system": ACT_CODE, "code": "MH"}
+VEIL = {"extension": [{"url": INLINE_LABEL, "valueCoding": MH}]}
+CLOSED_VEIL = {
+    "extension": [{"url": INLINE_LABEL, "valueCoding": {"system": ACT_CODE, "code": "LOCIS"}}]
+}
 SECRET = {"meta": {"security": [MH]}}
 TYPES = "http://hl7.org/fhir/resource-types"
 
@@ -69,6 +76,12 @@ class World:
             answer = await self.send(by, "POST", f"/{resource['resourceType']}", json=resource)
         assert answer.status_code == 201, answer.text
 
+    async def retell(self, name: str, resource: Json, by: str = RIVER) -> None:
+        """A further version of it."""
+        type_, id_ = resource["resourceType"], id_of(name)
+        answer = await self.send(by, "PUT", f"/{type_}/{id_}", json=resource | {"id": id_})
+        assert answer.status_code == 200, answer.text
+
 
 def ref(type_: str, name: str) -> dict[str, str]:
     """A reference to a resource by its name in the story."""
@@ -91,6 +104,10 @@ VISIBLE = (
     ("Task", "task"),
     ("Provenance", "origin"),
     ("Patient", "ana"),
+    ("Observation", "labelled"),
+    ("Observation", "relabelled"),
+    ("Consent", "permit"),
+    ("Organization", "hall"),
 )
 HIDDEN = (
     ("Observation", "veiled1"),
@@ -118,13 +135,68 @@ def _identified(value: str) -> list[dict[str, str]]:
     return [{"system": "urn:mrn", "value": value}]
 
 
-def shown() -> list[tuple[str, Json]]:
-    """The story that the caller knows."""
+def directory(*, fuller: bool) -> list[tuple[str, Json]]:
+    """A directory entry that is open but for its address, which differs."""
+    cities = ("Ulm", "Bonn") if fuller else ("Rome",)
+    return [
+        (
+            "hall",
+            {
+                "resourceType": "Organization",
+                "name": "Hall",
+                "telecom": [{"system": "phone", "value": "555-0100"}],
+                "address": [{"city": city} | CLOSED_VEIL for city in cities],
+            },
+        )
+    ]
+
+
+def labelled(*, fuller: bool) -> Json:
+    """An Observation whose labelled elements differ in number, place and kind."""
+    if fuller:
+        hidden: Json = {
+            "identifier": [*_identified("4"), _identified("secret")[0] | VEIL],
+            "encounter": ref("Encounter", "visit") | VEIL,
+            "valueQuantity": {"value": 7, "unit": "kg"} | VEIL,
+            "note": [{"text": "openword"}, {"text": "veiledword"} | VEIL],
+            "component": [
+                {
+                    "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]},
+                    "valueQuantity": {"value": 77},
+                }
+                | VEIL
+            ],
+        }
+    else:
+        hidden = {
+            "identifier": [_identified("1")[0] | VEIL, *_identified("4")],
+            "derivedFrom": [ref("Observation", "seen1") | VEIL],
+            "note": [{"text": "other"} | VEIL, {"text": "openword"}, {"text": "more"} | VEIL],
+        }
+    return observation(id_of("ana"), effectiveDateTime="2026-03-04", **hidden)
+
+
+def relabelled(*, fuller: bool) -> tuple[Json, Json]:
+    """Two versions: what the first says in the open, the second labels."""
+    word = "loudword" if fuller else "quietword"
+    return tuple(  # type: ignore[return-value]
+        observation(id_of("ana"), effectiveDateTime="2026-03-05", note=[{"text": word} | label])
+        for label in ({}, VEIL)
+    )
+
+
+def shown(*, fuller: bool) -> list[tuple[str, Json]]:
+    """The story that the caller knows, with elements that the caller does not."""
     patient = id_of("ana")
+    names = (
+        [{"family": "Sample"}, {"family": "Veiled"} | VEIL]
+        if fuller
+        else [{"given": ["V"]} | VEIL, {"family": "Sample"}]
+    )
     permit = consent(
         patient,
         type="permit",
-        actor=actor(HARBOR),
+        actor=actor(HARBOR) + (actor(BRIDGE) if fuller else []),
         action=[
             {
                 "coding": [
@@ -138,14 +210,23 @@ def shown() -> list[tuple[str, Json]]:
             {"type": "deny", "securityLabel": [MH]},
             {
                 "type": "deny",
-                "class": [{"system": TYPES, "code": c} for c in ("Condition", "Consent", "List")],
+                "class": [{"system": TYPES, "code": c} for c in ("Condition", "List")],
             },
             {"type": "deny", "dataPeriod": {"end": "2020-12-31"}},
         ],
     )
     when = {"effectiveDateTime": "2026-03-02"}
     return [
-        ("ana", {"resourceType": "Patient", "name": [{"family": "Sample"}], "gender": "female"}),
+        (
+            "ana",
+            {
+                "resourceType": "Patient",
+                "name": names,
+                "gender": "female",
+                "birthDate": "1990-05-05" if fuller else "1980-01-01",
+                "_birthDate": VEIL,
+            },
+        ),
         ("permit", permit),
         ("seen1", observation(patient, identifier=_identified("1"))),
         ("seen2", observation(patient, **when, identifier=_identified("2"))),
@@ -237,7 +318,8 @@ def veiled() -> list[tuple[str, Json]]:
                 type="permit",
                 actor=actor(BRIDGE),
                 purpose=[{"system": ACT_REASON, "code": "COC"}],
-            ),
+            )
+            | SECRET,
         ),
         (
             "trace",
@@ -340,10 +422,19 @@ async def twins(
 ) -> AsyncIterator[tuple[World, World]]:
     """(fuller, plainer). To Harbor the plainer lacks what is veiled; to Bridge, all but the directory."""
     async with _world(database(), folder) as fuller, _world(database(), folder) as plainer:
-        for name, resource in shown():
-            await fuller.tell(name, resource)
-            if caller == HARBOR:
-                await plainer.tell(name, resource)
+        for world in (fuller, plainer):
+            full = world is fuller
+            for name, resource in directory(fuller=full):
+                await world.tell(name, resource)
+            if not full and caller != HARBOR:
+                continue
+            # To Bridge the permit would open what the plainer world has not.
+            for name, resource in shown(fuller=full and caller == HARBOR):
+                await world.tell(name, resource)
+            first, second = relabelled(fuller=full)
+            await world.tell("labelled", labelled(fuller=full))
+            await world.tell("relabelled", first)
+            await world.retell("relabelled", second)
         for name, resource in veiled():
             await fuller.tell(name, resource)
         yield fuller, plainer

@@ -104,6 +104,52 @@ BEGIN
   RETURN ({co_granted});
 END $$;
 
+-- Of the masks of a row's labelled elements those that the caller may not see; null where all may be seen. An
+-- element is judged as a resource with its labels besides the row's would be. Not the keeper's either.
+CREATE OR REPLACE FUNCTION tl.hidden_elements(
+  masks bigint[], rid bigint, type smallint, patient bigint, co_subjects bigint[], open boolean, labels bigint,
+  custodian bigint, clinical_from timestamptz, clinical_to timestamptz, closure bigint[], deny_closure bigint[],
+  purpose bigint, organization bigint, action integer, codes bigint[], refs bigint[], authors bigint[]
+) RETURNS bigint[] LANGUAGE plpgsql STABLE SET search_path = tl, pg_temp AS $$
+BEGIN
+  {here}
+  RETURN ({hidden_elements});
+END $$;
+
+-- Whether the caller may follow a reference that stands in a labelled element. A grantee of a Consent sees that
+-- it is one.
+CREATE OR REPLACE FUNCTION tl.link_seen(
+  source bigint, target bigint, mask bigint, closure bigint[], deny_closure bigint[], purpose bigint,
+  organization bigint, action integer
+) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = tl, pg_temp AS $$
+BEGIN
+  {here}
+  RETURN (mask = {grantees} AND target = ANY (closure)) OR ({link_seen});
+END $$;
+
+-- Whether the caller may see a resource, asked of a search row that an element of it gave.
+CREATE OR REPLACE FUNCTION tl.row_seen(
+  rid bigint, closure bigint[], deny_closure bigint[], purpose bigint, organization bigint, action integer
+) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = tl, pg_temp AS $$
+BEGIN
+  {here}
+  RETURN EXISTS (SELECT FROM resource e WHERE e.rid = row_seen.rid AND {row_seen});
+END $$;
+
+-- Who the caller is, among those whom a Consent refers to: literal references. targets: of a superseded version.
+CREATE OR REPLACE FUNCTION tl.own_references(consent bigint, targets bigint[]) RETURNS text[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+  SELECT coalesce(array_agg(DISTINCT n.name || '/' || t.id), '{}')
+  FROM resource t JOIN resource_type n ON n.code = t.type
+  WHERE t.rid = ANY (NULLIF(current_setting('tl.closure', true), '')::bigint[])
+    AND CASE WHEN targets IS NULL
+             THEN EXISTS (SELECT FROM link l WHERE l.source = consent AND l.target = t.rid AND l.parameter = 0)
+             ELSE t.rid = ANY (targets) END
+$$;
+
+-- Words of several rows of one resource together.
+CREATE OR REPLACE AGGREGATE tl.words(tsvector) (SFUNC = tsvector_concat, STYPE = tsvector);
+
 -- The organization that writes, from the settings of tl.enter; an error where nobody is set.
 CREATE OR REPLACE FUNCTION tl.writer() RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 DECLARE organization bigint := NULLIF(current_setting('tl.organization', true), '')::bigint;
@@ -115,10 +161,10 @@ BEGIN
 END $$;
 
 -- Insert or replace resources; the superseded version goes to history in the same statement's transaction.
-CREATE OR REPLACE FUNCTION tl.put_resources(
+CREATE OR REPLACE FUNCTION tl.store_resources(
   rids bigint[], types smallint[], ids text[], versions integer[], stamps timestamptz[], gone boolean[],
   opens boolean[], patients bigint[], others text[], custodians bigint[], masks bigint[],
-  times_from timestamptz[], times_to timestamptz[], code_lists text[], contents bytea[]
+  times_from timestamptz[], times_to timestamptz[], code_lists text[], inlines text[], contents bytea[]
 ) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
 DECLARE me bigint := tl.writer(); refused bigint;
 BEGIN
@@ -126,29 +172,33 @@ BEGIN
   SELECT count(*) INTO refused
     FROM unnest(rids, custodians) AS n(rid, custodian) LEFT JOIN resource x ON x.rid = n.rid
     WHERE CASE WHEN x.rid IS NULL THEN n.custodian <> me AND n.custodian <> n.rid
-               ELSE x.custodian <> n.custodian OR NOT coalesce(x.custodian = me OR {correctable}, false) END;
+               ELSE x.custodian <> n.custodian OR NOT coalesce(x.custodian = me OR {correctable}, false)
+                 -- Who does not see all of it cannot replace it.
+                 OR {elements_unread} IS NOT NULL OR (x.custodian <> me AND {elements_not_corrected} IS NOT NULL) END;
   IF refused > 0 THEN
     RAISE EXCEPTION 'the writer may not write this row' USING ERRCODE = 'insufficient_privilege';
   END IF;
-  INSERT INTO resource_history
+  INSERT INTO resource_history (rid, type, version, last_updated, deleted, open, patient, co_subjects, custodian,
+           labels, clinical_from, clinical_to, codes, refs, authors, content, inline_masks)
     SELECT x.rid, x.type, x.version, x.last_updated, x.deleted, x.open, x.patient, x.co_subjects, x.custodian,
            x.labels, x.clinical_from, x.clinical_to, x.codes,
            array(SELECT DISTINCT l.target FROM link l WHERE l.source = x.rid AND l.parameter = 0),
            array(SELECT DISTINCT l.target FROM link l WHERE l.source = x.rid AND l.author),
-           x.content
+           x.content, x.inline_masks
     FROM resource x WHERE x.rid = ANY (rids);
-  INSERT INTO resource AS r
+  INSERT INTO resource AS r (rid, type, id, version, last_updated, deleted, open, patient, co_subjects, custodian,
+           labels, clinical_from, clinical_to, codes, content, inline_masks)
     SELECT u.rid, u.type, u.id, u.version, u.stamp, u.gone, u.open, u.patient, u.other::bigint[], u.custodian,
-           u.mask, u.time_from, u.time_to, u.code_list::bigint[], u.content
+           u.mask, u.time_from, u.time_to, u.code_list::bigint[], u.content, u.inlined::bigint[]
     FROM unnest(rids, types, ids, versions, stamps, gone, opens, patients, others, custodians, masks,
-                times_from, times_to, code_lists, contents)
+                times_from, times_to, code_lists, inlines, contents)
       AS u(rid, type, id, version, stamp, gone, open, patient, other, custodian, mask,
-           time_from, time_to, code_list, content)
+           time_from, time_to, code_list, inlined, content)
     ON CONFLICT (rid) DO UPDATE SET
       version = excluded.version, last_updated = excluded.last_updated, deleted = excluded.deleted,
       open = excluded.open, patient = excluded.patient, co_subjects = excluded.co_subjects,
       labels = excluded.labels, clinical_from = excluded.clinical_from, clinical_to = excluded.clinical_to,
-      codes = excluded.codes, content = excluded.content;
+      codes = excluded.codes, content = excluded.content, inline_masks = excluded.inline_masks;
 END $$;
 
 -- True where the row was written by this very transaction: what the doors below ask first.
@@ -158,37 +208,42 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
 $$;
 
 -- Replace the index rows and links of resources written in this transaction.
-CREATE OR REPLACE FUNCTION tl.put_index(
-  rids bigint[], token_rids bigint[], token_hashes bigint[], token_items smallint[],
+CREATE OR REPLACE FUNCTION tl.store_index(
+  rids bigint[], token_rids bigint[], token_hashes bigint[], token_items smallint[], token_masks bigint[],
   date_rids bigint[], date_hashes bigint[], lows timestamptz[], highs timestamptz[], date_items smallint[],
-  string_rids bigint[], string_hashes bigint[], normals text[], exacts text[], string_items smallint[],
-  number_rids bigint[], number_hashes bigint[], number_lows float8[], number_highs float8[], number_items smallint[],
-  text_rids bigint[], narratives text[], contents text[],
-  link_sources bigint[], link_targets bigint[], link_parameters bigint[], link_climbs boolean[], link_authors boolean[]
+  date_masks bigint[], string_rids bigint[], string_hashes bigint[], normals text[], exacts text[],
+  string_items smallint[], string_masks bigint[], number_rids bigint[], number_hashes bigint[],
+  number_lows float8[], number_highs float8[], number_items smallint[], number_masks bigint[],
+  text_rids bigint[], narratives text[], contents text[], text_masks bigint[],
+  link_sources bigint[], link_targets bigint[], link_parameters bigint[], link_climbs boolean[], link_authors boolean[],
+  link_masks bigint[]
 ) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
 BEGIN
   IF EXISTS (SELECT FROM unnest(rids) AS n(rid) WHERE NOT tl.written_now(n.rid)) THEN
     RAISE EXCEPTION 'only rows of this transaction can be indexed' USING ERRCODE = 'insufficient_privilege';
   END IF;
-  PERFORM tl.put_search(rids, token_rids, token_hashes, token_items, date_rids, date_hashes, lows, highs, date_items,
-    string_rids, string_hashes, normals, exacts, string_items,
-    number_rids, number_hashes, number_lows, number_highs, number_items, text_rids, narratives, contents);
+  PERFORM tl.store_search(rids, token_rids, token_hashes, token_items, token_masks,
+    date_rids, date_hashes, lows, highs, date_items, date_masks,
+    string_rids, string_hashes, normals, exacts, string_items, string_masks,
+    number_rids, number_hashes, number_lows, number_highs, number_items, number_masks,
+    text_rids, narratives, contents, text_masks);
   DELETE FROM link WHERE source = ANY (rids);
   INSERT INTO link
-    SELECT u.source, u.target, u.parameter, u.climbs, u.author
-    FROM unnest(link_sources, link_targets, link_parameters, link_climbs, link_authors)
-      AS u(source, target, parameter, climbs, author)
+    SELECT u.source, u.target, u.parameter, u.climbs, u.author, u.mask
+    FROM unnest(link_sources, link_targets, link_parameters, link_climbs, link_authors, link_masks)
+      AS u(source, target, parameter, climbs, author, mask)
     WHERE u.source = ANY (rids);
 END $$;
 
 -- Replace the search rows of resources, whose consent columns they take from the resource itself. Not for the
--- service: put_index calls it for rows just written, re-indexing for rows of old.
-CREATE OR REPLACE FUNCTION tl.put_search(
-  rids bigint[], token_rids bigint[], token_hashes bigint[], token_items smallint[],
+-- service: store_index calls it for rows just written, re-indexing for rows of old.
+CREATE OR REPLACE FUNCTION tl.store_search(
+  rids bigint[], token_rids bigint[], token_hashes bigint[], token_items smallint[], token_masks bigint[],
   date_rids bigint[], date_hashes bigint[], lows timestamptz[], highs timestamptz[], date_items smallint[],
-  string_rids bigint[], string_hashes bigint[], normals text[], exacts text[], string_items smallint[],
-  number_rids bigint[], number_hashes bigint[], number_lows float8[], number_highs float8[], number_items smallint[],
-  text_rids bigint[], narratives text[], contents text[]
+  date_masks bigint[], string_rids bigint[], string_hashes bigint[], normals text[], exacts text[],
+  string_items smallint[], string_masks bigint[], number_rids bigint[], number_hashes bigint[],
+  number_lows float8[], number_highs float8[], number_items smallint[], number_masks bigint[],
+  text_rids bigint[], narratives text[], contents text[], text_masks bigint[]
 ) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
 BEGIN
   DELETE FROM index_token WHERE rid = ANY (rids);
@@ -197,34 +252,39 @@ BEGIN
   DELETE FROM index_number WHERE rid = ANY (rids);
   DELETE FROM index_text WHERE rid = ANY (rids);
   INSERT INTO index_token (hash, last_updated, rid, patient, custodian, labels,
-      clinical_from, clinical_to, type, item, open, co_subjects)
-    SELECT u.hash, r.last_updated, r.rid, r.patient, r.custodian, r.labels,
-           r.clinical_from, r.clinical_to, r.type, u.item, r.open, r.co_subjects
-    FROM unnest(token_rids, token_hashes, token_items) AS u(rid, hash, item)
+      clinical_from, clinical_to, type, item, open, co_subjects, inline_mask)
+    SELECT u.hash, r.last_updated, r.rid, r.patient, r.custodian,
+           element_labels(r.labels, u.mask),
+           r.clinical_from, r.clinical_to, r.type, u.item, element_open(r.open, u.mask), r.co_subjects, u.mask
+    FROM unnest(token_rids, token_hashes, token_items, token_masks) AS u(rid, hash, item, mask)
     JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
   INSERT INTO index_date (hash, low, high, last_updated, rid, patient, custodian, labels,
-      clinical_from, clinical_to, type, item, open, co_subjects)
-    SELECT u.hash, coalesce(u.low, '-infinity'), coalesce(u.high, 'infinity'), r.last_updated, r.rid, r.patient, r.custodian, r.labels,
-           r.clinical_from, r.clinical_to, r.type, u.item, r.open, r.co_subjects
-    FROM unnest(date_rids, date_hashes, lows, highs, date_items) AS u(rid, hash, low, high, item)
+      clinical_from, clinical_to, type, item, open, co_subjects, inline_mask)
+    SELECT u.hash, coalesce(u.low, '-infinity'), coalesce(u.high, 'infinity'), r.last_updated, r.rid, r.patient, r.custodian,
+           element_labels(r.labels, u.mask),
+           r.clinical_from, r.clinical_to, r.type, u.item, element_open(r.open, u.mask), r.co_subjects, u.mask
+    FROM unnest(date_rids, date_hashes, lows, highs, date_items, date_masks) AS u(rid, hash, low, high, item, mask)
     JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
   INSERT INTO index_string (hash, normalized, exact, last_updated, rid, patient, custodian, labels,
-      clinical_from, clinical_to, type, item, open, co_subjects)
-    SELECT u.hash, u.normal, u.exact, r.last_updated, r.rid, r.patient, r.custodian, r.labels,
-           r.clinical_from, r.clinical_to, r.type, u.item, r.open, r.co_subjects
-    FROM unnest(string_rids, string_hashes, normals, exacts, string_items) AS u(rid, hash, normal, exact, item)
+      clinical_from, clinical_to, type, item, open, co_subjects, inline_mask)
+    SELECT u.hash, u.normal, u.exact, r.last_updated, r.rid, r.patient, r.custodian,
+           element_labels(r.labels, u.mask),
+           r.clinical_from, r.clinical_to, r.type, u.item, element_open(r.open, u.mask), r.co_subjects, u.mask
+    FROM unnest(string_rids, string_hashes, normals, exacts, string_items, string_masks) AS u(rid, hash, normal, exact, item, mask)
     JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
   INSERT INTO index_number (hash, low, high, last_updated, rid, patient, custodian, labels,
-      clinical_from, clinical_to, type, item, open, co_subjects)
-    SELECT u.hash, u.low, u.high, r.last_updated, r.rid, r.patient, r.custodian, r.labels,
-           r.clinical_from, r.clinical_to, r.type, u.item, r.open, r.co_subjects
-    FROM unnest(number_rids, number_hashes, number_lows, number_highs, number_items) AS u(rid, hash, low, high, item)
+      clinical_from, clinical_to, type, item, open, co_subjects, inline_mask)
+    SELECT u.hash, u.low, u.high, r.last_updated, r.rid, r.patient, r.custodian,
+           element_labels(r.labels, u.mask),
+           r.clinical_from, r.clinical_to, r.type, u.item, element_open(r.open, u.mask), r.co_subjects, u.mask
+    FROM unnest(number_rids, number_hashes, number_lows, number_highs, number_items, number_masks) AS u(rid, hash, low, high, item, mask)
     JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
   INSERT INTO index_text (rid, narrative, content, last_updated, patient, custodian, labels,
-      clinical_from, clinical_to, type, open, co_subjects)
+      clinical_from, clinical_to, type, open, co_subjects, inline_mask)
     SELECT r.rid, to_tsvector('simple', u.narrative), to_tsvector('simple', u.content), r.last_updated, r.patient,
-           r.custodian, r.labels, r.clinical_from, r.clinical_to, r.type, r.open, r.co_subjects
-    FROM unnest(text_rids, narratives, contents) AS u(rid, narrative, content)
+           r.custodian, element_labels(r.labels, u.mask), r.clinical_from, r.clinical_to, r.type,
+           element_open(r.open, u.mask), r.co_subjects, u.mask
+    FROM unnest(text_rids, narratives, contents, text_masks) AS u(rid, narrative, content, mask)
     JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
 END $$;
 
@@ -234,6 +294,37 @@ CREATE OR REPLACE FUNCTION tl.one_confidentiality(mask bigint) RETURNS bigint LA
     WHEN mask & 64 <> 0 THEN 64 WHEN mask & 32 <> 0 THEN 32 WHEN mask & 16 <> 0 THEN 16
     WHEN mask & 8 <> 0 THEN 8 WHEN mask & 4 <> 0 THEN 4 WHEN mask & 2 <> 0 THEN 2 ELSE {unstated} END
 $$;
+
+-- The labels of a search row: those of its resource, and of the element that it comes from where that has its own.
+CREATE OR REPLACE FUNCTION tl.element_labels(labels bigint, mask bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN mask IS NULL THEN labels ELSE tl.one_confidentiality(labels | mask | {element}) END
+$$;
+
+-- Whether everybody may read what comes from an element of a directory entry.
+CREATE OR REPLACE FUNCTION tl.element_open(open boolean, mask bigint) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+  SELECT open AND coalesce(mask, 0) & {closed} = 0
+$$;
+
+-- Search rows take over what has changed of their resources: data subjects, labels, whether they are open.
+CREATE OR REPLACE FUNCTION tl.spread_columns(changed bigint[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+BEGIN
+  UPDATE index_token i SET patient = r.patient, co_subjects = r.co_subjects,
+      labels = element_labels(r.labels, i.inline_mask), open = element_open(r.open, i.inline_mask)
+    FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (changed);
+  UPDATE index_date i SET patient = r.patient, co_subjects = r.co_subjects,
+      labels = element_labels(r.labels, i.inline_mask), open = element_open(r.open, i.inline_mask)
+    FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (changed);
+  UPDATE index_string i SET patient = r.patient, co_subjects = r.co_subjects,
+      labels = element_labels(r.labels, i.inline_mask), open = element_open(r.open, i.inline_mask)
+    FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (changed);
+  UPDATE index_number i SET patient = r.patient, co_subjects = r.co_subjects,
+      labels = element_labels(r.labels, i.inline_mask), open = element_open(r.open, i.inline_mask)
+    FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (changed);
+  UPDATE index_text i SET patient = r.patient, co_subjects = r.co_subjects,
+      labels = element_labels(r.labels, i.inline_mask), open = element_open(r.open, i.inline_mask)
+    FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (changed);
+END $$;
 
 -- Labels of a row of a type, with those that climb into it (app/consent/labelling.py, computed_labels). A row
 -- that states no confidentiality counts as N: a lower one that climbs must not take its place.
@@ -281,16 +372,7 @@ BEGIN
     ) SELECT array_agg(rid) INTO frontier FROM moved;
     EXIT WHEN frontier IS NULL;
     total := total + cardinality(frontier);
-    UPDATE index_token i SET patient = r.patient, co_subjects = r.co_subjects, labels = r.labels, open = r.open
-      FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (frontier);
-    UPDATE index_date i SET patient = r.patient, co_subjects = r.co_subjects, labels = r.labels, open = r.open
-      FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (frontier);
-    UPDATE index_string i SET patient = r.patient, co_subjects = r.co_subjects, labels = r.labels, open = r.open
-      FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (frontier);
-    UPDATE index_number i SET patient = r.patient, co_subjects = r.co_subjects, labels = r.labels, open = r.open
-      FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (frontier);
-    UPDATE index_text i SET patient = r.patient, co_subjects = r.co_subjects, labels = r.labels, open = r.open
-      FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (frontier);
+    PERFORM tl.spread_columns(frontier);
   END LOOP;
   RETURN total;
 END $$;
@@ -392,12 +474,7 @@ BEGIN
     co_subjects = NULLIF(array(SELECT v FROM unnest(g.subjects) v
       WHERE v <> CASE WHEN r.patient = ANY (g.subjects) THEN r.patient ELSE g.subjects[1] END), '{}')
   FROM regrown g WHERE g.rid = r.rid AND cardinality(g.subjects) > 0;
-  UPDATE index_token i SET patient = r.patient, co_subjects = r.co_subjects
-    FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (affected);
-  UPDATE index_date i SET patient = r.patient, co_subjects = r.co_subjects
-    FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (affected);
-  UPDATE index_string i SET patient = r.patient, co_subjects = r.co_subjects
-    FROM resource r WHERE r.rid = i.rid AND r.rid = ANY (affected);
+  PERFORM tl.spread_columns(affected);
   RETURN QUERY SELECT unnest(everybody);
 END $$;
 
