@@ -171,9 +171,10 @@ def measure(requests: int, records: int, seed: int, tell: Callable[[str], None])
         state = Path(folder) / "state"
         with serving(state, "serve") as served:
             secrets = {name: _client(served, state, name) for name in ("keeper", "stranger")}
-            # Connected only now: one that lies idle for long is closed.
-            writer, asker = (Asker(served, name, secret) for name, secret in secrets.items())
+            writer = Asker(served, "keeper", secrets["keeper"])
             known = _written(writer, records)
+            # Connected only now: a connection that lies idle for long is closed.
+            asker = Asker(served, "stranger", secrets["stranger"])
             nobody = [str(UUID(int=random.getrandbits(128), version=4)) for _ in known]
             for name, path, expected, ids in (
                 ("read", "/fhir/Observation/{}", 404, [entry for _, entry in known]),

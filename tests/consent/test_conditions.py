@@ -309,6 +309,45 @@ def test_a_further_subjects_grant_is_held_against_the_same_conditions(
     assert seen(owner) == []
 
 
+async def _in_the_record(opened: Opened, caller: Caller, of: int = PATIENT) -> int:
+    """How many rows a statement sees that was entered for a Patient's record."""
+    body = f"SELECT x.rid FROM tl.resource x WHERE x.rid > $7 AND {predicate.for_query('x', record=True)}"
+    asking = replace(caller, epoch=5)
+    return len(await opened.fetch(asking, body, 0, record=f"{of}::bigint"))
+
+
+@pytest.mark.parametrize("name", [*FITTING, *UNFITTING])
+async def test_what_is_looked_up_once_for_a_record_decides_nothing_otherwise(
+    owner: psycopg.Connection[Any], opened: Opened, name: str
+) -> None:
+    caller = _prepared(owner, (FITTING | UNFITTING)[name])
+    assert await _in_the_record(opened, caller) == (1 if name in FITTING else 0)
+    # The grant of somebody else's record is none of this one's.
+    grant(owner, patient=OTHER)
+    assert await _in_the_record(opened, caller, OTHER) == (1 if name in FITTING else 0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"co_subjects": [THIRD]}, {"patient": THIRD}, {"labels": NORMAL | SECRET}]
+)
+async def test_a_row_beside_the_grant_of_the_record_is_asked_for_by_itself(
+    owner: psycopg.Connection[Any], opened: Opened, changes: Json
+) -> None:
+    grant(owner)
+    store(owner, **changes)
+    assert await _in_the_record(opened, CALLER) == 0
+
+
+async def test_the_callers_own_rows_alone_are_those_of_a_custodians_record(
+    owner: psycopg.Connection[Any], opened: Opened
+) -> None:
+    grant(owner, custodian=-2)
+    store(owner)
+    assert await _in_the_record(opened, CALLER) == 0
+    assert await _in_the_record(opened, replace(CALLER, organization=CUSTODIAN)) == 1
+    assert await _in_the_record(opened, replace(CALLER, organization=None)) == 0
+
+
 def micros(moment: datetime) -> int:
     return round((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
 
