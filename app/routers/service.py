@@ -21,6 +21,7 @@ from app.interactions.guards import Guard
 from app.interactions.validation import ProfileGuard
 from app.interactions.writing import WriteRules
 from app.logs import request_id
+from app.routers import disclosed
 from app.routers.answer import fhir_response
 from app.routers.deadline import Deadline
 from app.routers.inner import inner_of
@@ -32,6 +33,7 @@ from app.security.scopes import Scopes
 from app.security.tokens import TokenVerifier, VerifiedClaims
 from app.security.trust import Trust
 from app.settings import Settings
+from app.storage import disclosures
 from app.storage.audit import AuditRow, AuditWriter
 from app.storage.database import Caller, Database, Reader, StaleClosure, refusal
 from app.storage.identities import resolve_caller
@@ -166,6 +168,8 @@ class Service:
         """
         seen, claims = Seen(), None
         inner = inner_of(request)
+        # What the requests inside a Bundle show is noted with that Bundle's own.
+        noted = disclosures.begin() if inner is None else None
         wanted = Wanted()
         refused: FhirError | None = None
         try:
@@ -189,6 +193,12 @@ class Service:
                     await self.as_caller(
                         verified, lambda caller: self._tell_emergency(verified, caller, seen)
                     )
+            if noted:
+                response.headers.update(
+                    await self.as_caller(
+                        verified, lambda caller: disclosed.headers(self.database, caller, noted)
+                    )
+                )
             if "form" in request.scope.get("state", ()):
                 wanted = negotiate(request)
         except FhirError as error:

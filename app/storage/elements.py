@@ -17,7 +17,7 @@ import asyncpg
 
 from app.consent import labels, redaction
 from app.fhir_mappings import json_text, registry
-from app.storage import predicate
+from app.storage import disclosures, predicate
 from app.storage.predicate import CallerSql
 
 _CONSENT: Final = registry.type_code("Consent")
@@ -51,13 +51,16 @@ def content(row: str, *, version: bool = False) -> str:
         f"{row}.content, {hidden(row, predicate.PARAMETERS, version=version)} AS hidden, "
         f"(CASE WHEN {row}.type = {_CONSENT} "
         f"AND {row}.custodian IS DISTINCT FROM {predicate.PARAMETERS.organization} "
-        f"THEN tl.own_references({row}.rid, {targets}) END) AS own"
+        f"THEN tl.own_references({row}.rid, {targets}) END) AS own, "
+        f"{disclosures.column(row)} AS told"
     )
 
 
 def shown(row: asyncpg.Record) -> bytes:
-    """The content of a row selected by `content`, as its caller may see it."""
+    """The content of a row selected by `content`, as its caller may see it; what needs a notice is noted."""
     stored: bytes = row["content"]
+    if row["told"] is not None:
+        disclosures.note(row["told"])
     if (row["hidden"] is None and row["own"] is None) or not stored:
         return stored
     return _cut(stored, frozenset(row["hidden"] or ()), row["own"])

@@ -72,6 +72,7 @@ _KEPT: Final = (
     "residual",
     "spread_columns",
     "own_references",
+    "consent_of_grant",
     "index_audit",
 )
 """Functions that run as the keeper."""

@@ -194,6 +194,18 @@ def _here_inputs() -> str:
     )
 
 
+def permitting(row: str, told: str, order: str) -> str:
+    """What is told of the grant by which the statement's caller sees a row that is about somebody.
+
+    told: SQL over the grant `g`; order: which of several grants is meant, as ORDER BY. A scalar sub-select.
+    """
+    granted = _granted(
+        row, f"{row}.patient", PARAMETERS, _asked(PARAMETERS), _own(row, version=False)
+    )
+    told_of = granted.replace("SELECT true FROM", f"SELECT {told} FROM", 1)
+    return told_of.replace("LIMIT 1)", f"ORDER BY {order} LIMIT 1)", 1)
+
+
 def visible(row: str, caller: CallerSql, *, version: bool = False) -> str:
     """The predicate over table alias `row`; SQL text whose value is true, false or null (false).
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from app.care.contact.safety import presented
 from app.care.referrals import document
-from app.consent import labels
+from app.consent import notices
 from app.errors import Issue, IssueCode, fhir_error, not_found
 from app.fhir_mappings import json_text, links, operation_outcome, registry
 from app.fhir_mappings.bundle import BundleEntry, render_bundle
@@ -34,15 +34,6 @@ _REQUEST_PATHS: Final = (
     "ServiceRequest.supportingInfo",
     "ServiceRequest.reasonReference",
 )
-
-PART2_NOTICE: Final = "42 CFR part 2 prohibits unauthorized use or disclosure of these records."
-"""The short form of 42 CFR 2.32(a)(2)."""
-
-VICTIM_NOTICE: Final = (
-    "These records come from a victim-service provider: they may be passed on only with the "
-    "survivor's written, time-limited release (34 USC 12291(b)(2))."
-)
-
 
 _PLAIN_REFERENCE: Final = frozenset({"reference", "type", "display", "identifier"})
 """An element of nothing but these is one link and no more: a request may have thousands."""
@@ -121,18 +112,18 @@ async def referral_package(
     parts, author = await _gather(database, caller, task_id, (base_url,), type_)
     parts = [each for each in parts if may_read(registry.type_name(each.type_code))]
     contents = [_content(each) for each in parts]
-    notices = _notices(parts)
+    told = _notices(parts)
     if type_ == "document":
         places = [f"{registry.type_name(each.type_code)}/{each.id}" for each in parts]
-        head = document.composition(places, author, [issue.diagnostics for issue in notices], now)
+        head = document.composition(places, author, [issue.diagnostics for issue in told], now)
         bundle = document.bundle(head, places, contents, base_url, now)
         return Package(bundle, [each.rid for each in parts])
     entries = [
         BundleEntry(_full_url(each, base_url), content)
         for each, content in zip(parts, contents, strict=True)
     ]
-    if notices:
-        entries.append(BundleEntry(resource=operation_outcome.render(notices)))
+    if told:
+        entries.append(BundleEntry(resource=operation_outcome.render(told)))
     bundle = render_bundle("collection", total=None, links=[], entries=entries, timestamp=now)
     return Package(bundle, [each.rid for each in parts])
 
@@ -191,7 +182,5 @@ def _notices(parts: list[Referenced]) -> list[Issue]:
     for part in parts:
         carried |= part.labels
     return [
-        Issue(IssueCode.INFORMATIONAL, text, (), "information")
-        for bit, text in ((labels.PART2, PART2_NOTICE), (labels.VICTIM, VICTIM_NOTICE))
-        if carried & bit
+        Issue(IssueCode.INFORMATIONAL, text, (), "information") for text in notices.notices(carried)
     ]

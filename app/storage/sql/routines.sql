@@ -147,6 +147,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
              ELSE t.rid = ANY (targets) END
 $$;
 
+-- A Consent, for telling its scope to whom one of its grants is for.
+CREATE OR REPLACE FUNCTION tl.consent_of_grant(wanted bigint) RETURNS bytea
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+  SELECT r.content FROM resource r WHERE r.rid = wanted AND NOT r.deleted AND EXISTS (
+    SELECT FROM consent_grant g WHERE g.patient = r.patient AND g.consent = r.rid
+      AND g.grantee = ANY (NULLIF(current_setting('tl.closure', true), '')::bigint[]))
+$$;
+
 -- Words of several rows of one resource together.
 CREATE OR REPLACE AGGREGATE tl.words(tsvector) (SFUNC = tsvector_concat, STYPE = tsvector);
 
