@@ -80,6 +80,8 @@ async def demo(request: Request) -> Response:
                 "name": each.client_id.replace("-", " ").title(),
                 "purposes": each.purposes,
                 "privacy_officer": each.privacy_officer,
+                # A survivor's own app asks for nobody but herself.
+                "agency": each.patient is None and not each.privacy_officer,
             }
             for each in await list_clients(service.database.pool)
             if not each.revoked and each.openid_issuer is None

@@ -13,7 +13,7 @@ export async function demo() {
 }
 
 export async function agencies() {
-  return (await demo()).clients.filter((each) => !each.privacy_officer);
+  return (await demo()).clients.filter((each) => each.agency);
 }
 
 export async function officer() {
