@@ -8,6 +8,7 @@ database.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -120,6 +121,7 @@ async def _two_processes(world: World, state: Path) -> AsyncIterator[tuple[str, 
         "TL_DATABASE_URL": world.database.service_url,
         "TL_MIGRATION_DATABASE_URL": world.database.admin_url,
         "TL_WORKERS": "2",
+        "TL_KEY_SECRET": os.environ["TL_KEY_SECRET"],
     }
     manager = serving(state, "serve", **settings)
     served = await asyncio.to_thread(manager.__enter__)
