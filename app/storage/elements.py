@@ -22,12 +22,7 @@ from app.storage.predicate import CallerSql
 
 _CONSENT: Final = registry.type_code("Consent")
 
-CORRECTING: Final = CallerSql(
-    **{
-        name: "2" if name == "action" else getattr(predicate.PARAMETERS, name)
-        for name in CallerSql.__dataclass_fields__
-    }
-)
+CORRECTING: Final = predicate.correcting(predicate.PARAMETERS)
 """The statement's caller, asking to correct."""
 
 
@@ -36,7 +31,7 @@ def hidden(row: str, caller: CallerSql, *, version: bool = False) -> str:
 
     row: alias of a visible row of tl.resource, or, where `version`, of tl.resource_history.
     """
-    own = f"{row}.codes, {row}.refs, {row}.authors" if version else "NULL, NULL, NULL"
+    own = predicate.own(row, version=version)
     return (
         f"(CASE WHEN {row}.inline_masks IS NOT NULL THEN tl.hidden_elements({row}.inline_masks, "
         f"{row}.rid, {row}.type, {row}.patient, {row}.co_subjects, {row}.open, {row}.labels, "
@@ -94,9 +89,7 @@ def followed(link: str, caller: CallerSql = predicate.PARAMETERS) -> str:
 
 def routines() -> dict[str, str]:
     """What stands for «hidden_elements» and the like in the functions of the database."""
-    inputs = CallerSql(
-        **{name: f"hidden_elements.{name}" for name in CallerSql.__dataclass_fields__}
-    )
+    inputs = predicate.inputs_of("hidden_elements")
     columns = ", ".join(
         f"hidden_elements.{name} AS {name}"
         for name in (
@@ -119,26 +112,18 @@ def routines() -> dict[str, str]:
         "FROM unnest(hidden_elements.masks) AS m(mask)) AS e "
         f"WHERE NOT coalesce({predicate.visible('e', inputs, version=True)}, false)"
     )
-    asked = CallerSql(**{name: f"link_seen.{name}" for name in CallerSql.__dataclass_fields__})
+    asked = predicate.inputs_of("link_seen")
     seen = (
         "EXISTS (SELECT FROM tl.resource r WHERE r.rid = link_seen.source AND tl.hidden_elements("
         "ARRAY[link_seen.mask], r.rid, r.type, r.patient, r.co_subjects, r.open, r.labels, "
         f"r.custodian, r.clinical_from, r.clinical_to, {predicate.asking(asked)}, NULL, NULL, NULL) IS NULL)"
     )
-    asker = CallerSql(**{name: f"row_seen.{name}" for name in CallerSql.__dataclass_fields__})
-    settings = predicate.SETTINGS
-    correcting = CallerSql(
-        **{
-            name: "2" if name == "action" else getattr(settings, name)
-            for name in CallerSql.__dataclass_fields__
-        }
-    )
     return {
         "hidden_elements": judged,
         "link_seen": seen,
-        "row_seen": predicate.visible("e", asker),
-        "elements_unread": hidden("x", settings),
-        "elements_not_corrected": hidden("x", correcting),
+        "row_seen": predicate.visible("e", predicate.inputs_of("row_seen")),
+        "elements_unread": hidden("x", predicate.SETTINGS),
+        "elements_not_corrected": hidden("x", predicate.correcting(predicate.SETTINGS)),
         "grantees": str(labels.GRANTEES),
         "element": str(labels.ELEMENT),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -100,11 +101,11 @@ def routine_text(service_role: str) -> str:
     folder = resources.files("app.storage") / "sql"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
     functions = "\n".join(f.read_text() for f in reversed(files))
-    correct = predicate.CallerSql(**{**vars_of(predicate.SETTINGS), "action": "2"})
+    correct = predicate.correcting(predicate.SETTINGS)
     functions = functions.replace("{correctable}", predicate.visible("x", correct))
     for name, body in (predicate.bodies() | elements.routines()).items():
         functions = functions.replace("{" + name + "}", body)
-    reading = predicate.CallerSql(**{**vars_of(predicate.SETTINGS), "action": "1"})
+    reading = replace(predicate.SETTINGS, action="1")
     functions = functions.replace("{readable}", predicate.visible("x", reading))
     for name, value in {
         "climbing": labelling.CLIMBING,
@@ -187,11 +188,6 @@ def at_this_release(connection: psycopg.Connection, service_role: str) -> bool:
         connection.rollback()
         return False
     return known is not None and known[0] == release(service_role)
-
-
-def vars_of(caller: predicate.CallerSql) -> dict[str, str]:
-    """The fields of a slotted dataclass by name."""
-    return {name: getattr(caller, name) for name in caller.__dataclass_fields__}
 
 
 def _roles(connection: psycopg.Connection, service_role: str, service_password: str | None) -> None:

@@ -12,7 +12,7 @@ index in the order of the page, and functions holding EXISTS are not inlined.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from app.storage import scope_sql
@@ -58,6 +58,16 @@ def _once(name: str, sql_type: str) -> str:
     return f"((SELECT {_here(name)})::{sql_type})"
 
 
+def correcting(caller: CallerSql) -> CallerSql:
+    """The same caller, asking to correct."""
+    return replace(caller, action="2")
+
+
+def inputs_of(function: str) -> CallerSql:
+    """The caller as the inputs of a function of the database."""
+    return CallerSql(**{name: f"{function}.{name}" for name in CallerSql.__dataclass_fields__})
+
+
 SETTINGS: Final = CallerSql(
     closure=_once("closure", "bigint[]"),
     deny_closure=_here("deny_closure"),
@@ -83,29 +93,27 @@ ENTER: Final = (
     "tl.enter($1::bigint[], $2::bigint[], $3::bigint, $4::bigint, $5::integer, $6::bigint)"
 )
 
-ENTRY: Final = """(SELECT
+_CALLER_SET: Final = """
   (SELECT e.epoch = $6::bigint AND statement_timestamp() < e.next_change FROM tl.directory_epoch e)
   AND set_config('tl.closure', $1::bigint[]::text, true) IS NOT NULL
   AND set_config('tl.deny_closure', $2::bigint[]::text, true) IS NOT NULL
   AND set_config('tl.need', tl.need($3::bigint, $5::integer)::text, true) IS NOT NULL
-  AND set_config('tl.organization', coalesce($4::bigint::text, ''), true) IS NOT NULL AS fresh
-OFFSET 0)"""
-"""What `tl.enter` does, as a sub-select: a statement of one row is a tenth quicker with it. It sets nothing
-for a caller whose closure is stale."""
+  AND set_config('tl.organization', coalesce($4::bigint::text, ''), true) IS NOT NULL"""
 
 
 def entry(record: str | None = None) -> str:
-    """What sets the caller, as a sub-select of one row.
+    """What `tl.enter` does, as a sub-select of one row: a statement of one row is a tenth quicker with it.
 
+    It sets nothing for a caller whose closure is stale.
     record: a scalar sub-select that names a Patient (rid) whose record most of the statement's rows are. The
     plainest grant that the caller has there is then looked up once, and rows that it covers are not asked of
     the grants one by one (`_of_the_record`). Which Patient is named decides about speed alone.
     """
     if record is None:
-        return ENTRY
+        return f"(SELECT{_CALLER_SET} AS fresh\nOFFSET 0)"
     c = PARAMETERS
-    own = f"CASE WHEN g.custodian = -2 THEN {c.organization} END"
-    plainest = f"""(SELECT ARRAY[g.patient, g.forbidden, {own}]::text
+    whose = f"CASE WHEN g.custodian = -2 THEN {c.organization} END"
+    plainest = f"""(SELECT ARRAY[g.patient, g.forbidden, {whose}]::text
     FROM tl.consent_grant g
     WHERE g.patient = ({record}) AND g.grantee = ANY ({c.closure}) AND {_asked(c)}
       AND g.valid_from <= statement_timestamp() AND g.valid_to > statement_timestamp()
@@ -113,7 +121,7 @@ def entry(record: str | None = None) -> str:
       AND (g.excluded IS NULL OR NOT g.excluded && {c.deny_closure})
     ORDER BY g.custodian IS NOT NULL, bit_count(g.forbidden::bit(64)) LIMIT 1)"""
     kept = f"set_config('tl.record', coalesce({plainest}, ''), true) IS NOT NULL"
-    return ENTRY.replace(" AS fresh", f"\n  AND {kept} AS fresh")
+    return f"(SELECT{_CALLER_SET}\n  AND {kept} AS fresh\nOFFSET 0)"
 
 
 def _of_the_record(row: str) -> str:
@@ -126,13 +134,22 @@ def _of_the_record(row: str) -> str:
     )
 
 
-def _own(row: str, *, version: bool) -> str:
+def own(row: str, *, version: bool) -> str:
+    """Codes, references and authors that a superseded version carries itself; nulls for what stands now."""
     return f"{row}.codes, {row}.refs, {row}.authors" if version else "NULL, NULL, NULL"
 
 
-def _granted(row: str, patient: str, caller: CallerSql, asked: str, own: str) -> str:
+def _granted(
+    row: str,
+    patient: str,
+    caller: CallerSql,
+    asked: str,
+    carried: str,
+    told: str = "true",
+    order: str = "",
+) -> str:
     return f"""(
-  SELECT true FROM tl.consent_grant g
+  SELECT {told} FROM tl.consent_grant g
   WHERE g.patient = {patient}
     AND g.grantee = ANY ({caller.closure})
     AND {asked}
@@ -141,8 +158,8 @@ def _granted(row: str, patient: str, caller: CallerSql, asked: str, own: str) ->
     AND g.forbidden & {row}.labels = 0
     AND (g.excluded IS NULL OR NOT g.excluded && {caller.deny_closure})
     AND CASE WHEN g.plain THEN g.custodian IS NULL OR {row}.custodian = {caller.organization}
-        ELSE tl.special(g, {_facts(row)}, {asking(caller)}, {own}) END
-  LIMIT 1)"""
+        ELSE tl.special(g, {_facts(row)}, {asking(caller)}, {carried}) END
+  {order}LIMIT 1)"""
 
 
 _SPECIAL: Final = """(g.any_of = 0 OR g.any_of & special.labels <> 0)
@@ -199,31 +216,35 @@ def permitting(row: str, told: str, order: str) -> str:
 
     told: SQL over the grant `g`; order: which of several grants is meant, as ORDER BY. A scalar sub-select.
     """
-    granted = _granted(
-        row, f"{row}.patient", PARAMETERS, _asked(PARAMETERS), _own(row, version=False)
+    carried = own(row, version=False)
+    return _granted(
+        *(row, f"{row}.patient", PARAMETERS, _asked(PARAMETERS), carried),
+        told=told,
+        order=f"ORDER BY {order} ",
     )
-    told_of = granted.replace("SELECT true FROM", f"SELECT {told} FROM", 1)
-    return told_of.replace("LIMIT 1)", f"ORDER BY {order} LIMIT 1)", 1)
 
 
-def visible(row: str, caller: CallerSql, *, version: bool = False) -> str:
+def visible(row: str, caller: CallerSql, *, version: bool = False, record: bool = False) -> str:
     """The predicate over table alias `row`; SQL text whose value is true, false or null (false).
 
-    version: the row is a superseded version, which carries its own codes and references.
+    version: the row is a superseded version, which carries its own codes and references. record: for a
+    statement entered with one (`entry`).
     """
     # An open directory entry is read by everybody and corrected by its custodian alone (an organization
     # by itself too): who could correct a role or a group could make himself a member of it.
-    own = _own(row, version=version)
     open_ = f"({row}.open AND {caller.action} = 1) OR {caller.organization} IN ({row}.custodian, {row}.rid)"
-    granted = _granted(row, f"{row}.patient", caller, _asked(caller), own)
-    return _visible(row, caller, open_, granted, own)
+    return _visible(row, caller, open_, _asked(caller), version=version, record=record)
 
 
-def _visible(row: str, caller: CallerSql, open_: str, granted: str, own: str) -> str:
+def _visible(
+    row: str, caller: CallerSql, open_: str, asked: str, *, version: bool, record: bool
+) -> str:
+    carried = own(row, version=version)
+    covered = f"{_of_the_record(row)} OR " if record else ""
     return f"""(CASE WHEN {row}.patient IS NULL THEN {open_}
-  ELSE {granted}
+  ELSE {covered}{_granted(row, f"{row}.patient", caller, asked, carried)}
    AND ({row}.co_subjects IS NULL OR tl.co_granted(
-     {row}.co_subjects, {_facts(row)}, {asking(caller)}, {own}))
+     {row}.co_subjects, {_facts(row)}, {asking(caller)}, {carried}))
 END)"""
 
 
@@ -232,9 +253,9 @@ def _co_granted() -> str:
 
     Few rows have further data subjects; in line, their part cost every statement a third of the whole.
     """
-    inputs = CallerSql(**{name: f"co_granted.{name}" for name in CallerSql.__dataclass_fields__})
+    inputs = inputs_of("co_granted")
     granted = _granted(
-        "co_granted", "other.subject", inputs, _asked(inputs), _own("co_granted", version=True)
+        "co_granted", "other.subject", inputs, _asked(inputs), own("co_granted", version=True)
     )
     return (
         f"SELECT bool_and(coalesce({granted}, false)) "
@@ -243,14 +264,8 @@ def _co_granted() -> str:
 
 
 def for_query(row: str, *, version: bool = False, record: bool = False) -> str:
-    """The predicate with the caller in statement parameters $1 to $5, and the place for its scopes.
-
-    record: for a statement entered with one (`entry`).
-    """
-    text = visible(row, PARAMETERS, version=version)
-    if record:
-        text = text.replace("\n  ELSE ", f"\n  ELSE {_of_the_record(row)} OR ", 1)
-    return text + scope_sql.mark(row)
+    """The predicate with the caller in statement parameters $1 to $5, and the place for its scopes."""
+    return visible(row, PARAMETERS, version=version, record=record) + scope_sql.mark(row)
 
 
 def for_policy(row: str, *, version: bool = False) -> str:
@@ -261,6 +276,4 @@ def for_policy(row: str, *, version: bool = False) -> str:
     """
     open_ = f"tl.open_to({row}.open, {row}.custodian, {row}.rid)"
     asked = f"g.withheld & {_once('need', 'bigint')} = 0"
-    own = _own(row, version=version)
-    granted = _granted(row, f"{row}.patient", SETTINGS, asked, own)
-    return _visible(row, SETTINGS, open_, f"{_of_the_record(row)} OR {granted}", own)
+    return _visible(row, SETTINGS, open_, asked, version=version, record=True)

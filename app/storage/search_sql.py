@@ -149,7 +149,7 @@ async def page(
             f"SELECT DISTINCT u.* FROM unnest({keys}) AS k(hash) CROSS JOIN LATERAL ({rows}) AS u"
         )
         rows = f"SELECT * FROM ({rows}) AS v ORDER BY {outer} LIMIT {limit}"
-    records = await reader.fetch(
+    found_rows = await reader.fetch(
         caller,
         f"SELECT p.*, r.type, r.id, {elements.content('r')} FROM ({rows}) AS p "
         f"JOIN tl.resource r ON r.rid = p.rid AND {predicate.for_query('r', record=record is not None)} "
@@ -160,7 +160,7 @@ async def page(
         planned=not (driver.clauses or driver.ids or query.sort),
         record=record,
     )
-    return [found(record, order) for record in records]
+    return [found(row, order) for row in found_rows]
 
 
 async def count(reader: Reader, caller: Caller, query: SearchQuery) -> int:
