@@ -16,7 +16,7 @@ from app.security.scopes import narrow
 from app.security.sealing import Seal
 from app.storage import clients as client_rows
 from app.storage.database import Caller, Database, base_closure
-from app.storage.resources import directory_rid
+from app.storage.resources import directory_entry
 
 EMERGENCY_PURPOSES: Final = ("ETREAT", "BTG")
 EMERGENCY_SECONDS: Final = 900
@@ -28,9 +28,9 @@ SEALED_OTHERWISE: Final = (
 
 async def organization(opened: Database, name: str) -> int:
     """The rid of the Organization of this id; a new one, its own custodian, where there is none."""
-    found = await directory_rid(opened, registry.type_code("Organization"), name)
+    found = await directory_entry(opened, registry.type_code("Organization"), name)
     if found is not None:
-        return found
+        return found.rid
     rid = await opened.pool.fetchval("SELECT nextval('tl.rid')")
     epoch = await opened.pool.fetchval("SELECT epoch FROM tl.directory_epoch")
     closure = base_closure((rid,), has_organization=True, emergency=False)

@@ -8,6 +8,7 @@ row that also follows from what everybody sees is everybody's. Neighbours: `app.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from app.consent.redaction import INLINE_LABEL, layers
@@ -37,6 +38,12 @@ class Searched:
     open: IndexRows
     words: tuple[str, str] | None
     elements: list[ElementRows] = field(default_factory=list)
+
+    def layers(self) -> Iterator[tuple[int, IndexRows]]:
+        """(mask, rows) of what everybody sees, mask 0, and of the labelled elements."""
+        yield 0, self.open
+        for each in self.elements:
+            yield each.mask, each.rows
 
 
 def has_layers(resource_type: str, content: bytes) -> bool:

@@ -64,7 +64,7 @@ def search_rows(rid: int, resource: JsonObject, base_urls: tuple[str, ...]) -> R
     for ref, mask in layered_links(resource, base_urls) if layered else ():
         if ref.kind == "local":
             masks.setdefault((0, ref.type, ref.id), mask or None)
-    for mask, rows in ((0, found.open), *((each.mask, each.rows) for each in found.elements)):
+    for mask, rows in found.layers():
         for reference in rows.references:
             masks.setdefault(reference, mask or None)
     return Reindexed(

@@ -116,7 +116,7 @@ def _links(
             note(targets.get((ref.type or "", ref.id or "")), 0, ref.climbs, ref.author, mask)
     for key in plan.rests_on:
         note(targets[key], 0, True, False, 0)
-    for mask, rows in ((0, extracted.open), *((e.mask, e.rows) for e in extracted.elements)):
+    for mask, rows in extracted.layers():
         for parameter, target_type, target_id in rows.references:
             note(targets.get((target_type, target_id)), parameter, False, False, mask)
     return [(*link, masks[link]) for link in sorted(masks)]

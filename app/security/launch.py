@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from app.errors import FhirError
 from app.openid_settings import OpenIdProvider
@@ -28,6 +28,7 @@ _PASSED: Final = (
     *("grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope"),
     *("client_id", "client_secret"),
 )
+_PASSED_TO_REVOKE: Final = ("token", "token_type_hint", "client_id", "client_secret")
 _ERRORS: Final = frozenset(
     {"invalid_grant", "invalid_client", "invalid_request", "invalid_scope", "unauthorized_client"}
 )
@@ -64,18 +65,11 @@ async def redeem(
     for name in needed:
         if not form.get(name):
             raise LaunchRefused("invalid_request", f"give {name}")
-    try:
-        found = await people.discovery.configuration(provider.issuer)
-        if found.token_endpoint is None:
-            raise Unreachable("the provider has no token endpoint")
-        passed = {name: value for name, value in form.items() if name in _PASSED}
-        status, told = await post_form(people.http, found.token_endpoint, passed, authorization)
-        if status >= _FAULT:
-            raise Unreachable("the provider is out of order")
-    except Unreachable as error:
-        raise LaunchRefused(
-            "temporarily_unavailable", "the provider cannot be asked at the moment", away=True
-        ) from error
+    passed = {name: value for name, value in form.items() if name in _PASSED}
+    answered = await _asked(people, provider, "token_endpoint", passed, authorization)
+    if answered is None:
+        raise _away()
+    status, told = answered
     if status != _OK:
         # Its description is its own: it may repeat what was sent.
         said = told.get("error") if isinstance(told, dict) else None
@@ -86,6 +80,35 @@ async def redeem(
         raise LaunchRefused("invalid_grant", "the provider issued no access token")
     claims = await _verified(people, provider, client, token)
     return _answer(people, provider, claims, told, token), claims
+
+
+async def _asked(
+    people: People,
+    provider: OpenIdProvider,
+    endpoint: Literal["token_endpoint", "revocation_endpoint"],
+    form: dict[str, str],
+    authorization: str | None,
+) -> tuple[int, Any] | None:
+    """Status and JSON of what the provider answers there; None where it has no such endpoint.
+
+    LaunchRefused, to be asked again, where it cannot be asked.
+    """
+    try:
+        address = getattr(await people.discovery.configuration(provider.issuer), endpoint)
+        if address is None:
+            return None
+        answered = await post_form(people.http, address, form, authorization)
+    except Unreachable as error:
+        raise _away() from error
+    if answered[0] >= _FAULT:
+        raise _away()
+    return answered
+
+
+def _away() -> LaunchRefused:
+    return LaunchRefused(
+        "temporarily_unavailable", "the provider cannot be asked at the moment", away=True
+    )
 
 
 async def _verified(
@@ -138,20 +161,11 @@ async def tell_revoked(
 
     LaunchRefused where it cannot be asked, or has no revocation endpoint and the token is none of ours.
     """
-    try:
-        found = await people.discovery.configuration(provider.issuer)
-        if found.revocation_endpoint is None:
-            return
-        passed = {k: v for k, v in form.items() if k in ("token", "token_type_hint", "client_id")}
-        if "client_secret" in form:
-            passed["client_secret"] = form["client_secret"]
-        status, _ = await post_form(people.http, found.revocation_endpoint, passed, authorization)
-        if status >= _FAULT:
-            raise Unreachable("the provider is out of order")
-    except Unreachable as error:
-        raise LaunchRefused(
-            "temporarily_unavailable", "the provider cannot be asked at the moment", away=True
-        ) from error
+    passed = {name: value for name, value in form.items() if name in _PASSED_TO_REVOKE}
+    answered = await _asked(people, provider, "revocation_endpoint", passed, authorization)
+    if answered is None:
+        return
+    status, _ = answered
     if status != _OK:
         _LOG.warning("a provider would not revoke a token: %s", status)
         raise LaunchRefused("invalid_request", "the provider would not revoke the token")

@@ -32,7 +32,7 @@ from app.storage import clients
 from app.storage.clients import Client
 from app.storage.database import Database
 from app.storage.identities import Identity
-from app.storage.resources import directory_custodian, directory_rid
+from app.storage.resources import directory_entry
 
 _LOG: Final = logging.getLogger("throughline.people")
 _TYPES: Final = (None, "JWT", "at+jwt", "application/at+jwt")
@@ -213,12 +213,13 @@ class People:
         code = registry.type_code
         spoken_for = {client.organization}
         for name in provider.organizations:
-            rid = await directory_rid(self._database, code("Organization"), name)
-            spoken_for |= {rid} if rid is not None else set()
+            known = await directory_entry(self._database, code("Organization"), name)
+            spoken_for |= {known.rid} if known else set()
         organization: int | None = client.organization
         acting = reference(_at(body, provider.claims.organization), "Organization", self._base)
         if acting is not None:
-            organization = await directory_rid(self._database, code("Organization"), acting[1])
+            named = await directory_entry(self._database, code("Organization"), acting[1])
+            organization = named.rid if named else None
         if organization not in spoken_for:
             raise Refused("the provider may not speak for the organization")
         person = reference(_at(body, provider.claims.person), None, self._base)
@@ -226,11 +227,10 @@ class People:
             raise Refused("it names no practitioner")
         # Whom another agency keeps, another provider vouches for: else one could borrow a named person's
         # permits by claiming to be that person.
-        kept_by = await directory_custodian(self._database, code("Practitioner"), person[1])
-        if kept_by is None or kept_by not in spoken_for:
+        practitioner = await directory_entry(self._database, code("Practitioner"), person[1])
+        if practitioner is None or practitioner.custodian not in spoken_for:
             raise Refused("the practitioner is not of an organization that the provider speaks for")
-        rid = await directory_rid(self._database, code("Practitioner"), person[1])
-        return Identity(organization, rid, None)
+        return Identity(organization, practitioner.rid, None)
 
 
 def outside_jti(token: str) -> str:

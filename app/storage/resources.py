@@ -188,28 +188,24 @@ async def canonical_targets(
     ]
 
 
-async def directory_rid(database: Database, type_code: int, id_: str) -> int | None:
-    """The rid of an open directory entry; None where there is none. For administration."""
+@dataclass(frozen=True, slots=True)
+class DirectoryEntry:
+    """An open entry of the directory: its rid, and that of the organization that keeps it."""
+
+    rid: int
+    custodian: int
+
+
+async def directory_entry(database: Database, type_code: int, id_: str) -> DirectoryEntry | None:
+    """An open directory entry; None where there is none. For administration."""
     async with database.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT tl.enter('{0}', '{0}', 0, NULL, 1, 0)")
-        rid: int | None = await connection.fetchval(
-            "SELECT rid FROM tl.resource WHERE type = $1 AND id = $2 AND NOT deleted",
+        row = await connection.fetchrow(
+            "SELECT rid, custodian FROM tl.resource WHERE type = $1 AND id = $2 AND NOT deleted",
             type_code,
             id_,
         )
-        return rid
-
-
-async def directory_custodian(database: Database, type_code: int, id_: str) -> int | None:
-    """The custodian of an open directory entry; None where there is none. For administration."""
-    async with database.pool.acquire() as connection, connection.transaction():
-        await connection.execute("SELECT tl.enter('{0}', '{0}', 0, NULL, 1, 0)")
-        custodian: int | None = await connection.fetchval(
-            "SELECT custodian FROM tl.resource WHERE type = $1 AND id = $2 AND NOT deleted",
-            type_code,
-            id_,
-        )
-        return custodian
+        return DirectoryEntry(row["rid"], row["custodian"]) if row else None
 
 
 @dataclass(frozen=True, slots=True)

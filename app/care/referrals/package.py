@@ -56,23 +56,26 @@ def _references(
     resource: dict[str, Any], paths: tuple[str, ...], bases: tuple[str, ...]
 ) -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
+    walked: list[str] = []
     for path in paths:
         value = resource.get(path.partition(".")[2], ())
         many = value if isinstance(value, list) else [value] if value else []
-        if all(type(each) is dict and each.keys() <= _PLAIN_REFERENCE for each in many):
-            targets = [parse_reference(each.get("reference", ""), bases) for each in many]
-            found += [
-                (registry.type_code(each.type), each.id)
-                for each in targets
-                if each.kind is ReferenceKind.LOCAL and each.type and each.id
-            ]
+        if not all(type(each) is dict and each.keys() <= _PLAIN_REFERENCE for each in many):
+            walked.append(path)
             continue
+        targets = [parse_reference(each.get("reference", ""), bases) for each in many]
+        found += [
+            (registry.type_code(each.type), each.id)
+            for each in targets
+            if each.kind is ReferenceKind.LOCAL and each.type and each.id
+        ]
+    if walked:
         found += [
             (registry.type_code(ref.type), ref.id)
             for ref in links.literal_references(resource, bases)
             if ref.kind == "local"
             and registry.is_resource_type(ref.type)
-            and ref.expression.startswith(path)
+            and ref.expression.startswith(tuple(walked))
         ]
     return found
 
