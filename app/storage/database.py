@@ -177,7 +177,9 @@ class Database:
         searching = await pool(0, maximum, "force_custom_plan")
         keyed = await pool(0, LANES, "force_generic_plan", FEW)
         planned = await pool(0, PLANNED, "force_generic_plan", FEW)
-        return cls(writing, searching, Lanes(keyed, LANES), Lanes(planned, PLANNED))
+        return cls(
+            writing, searching, Lanes(keyed, LANES, "reads"), Lanes(planned, PLANNED, "searches")
+        )
 
     async def close(self) -> None:
         """Close all connections."""
@@ -229,10 +231,11 @@ class Database:
 
     def connections(self) -> Iterator[tuple[str, int, int]]:
         """(name, open, free) of each pool."""
-        for name, pool in (("writes", self.pool), ("searches", self._searching)):
-            yield name, pool.get_size(), pool.get_idle_size()
+        yield "writes", self.pool.get_size(), self.pool.get_idle_size()
+        opened, free = self._planned.connections
+        searching = self._searching
+        yield "searches", searching.get_size() + opened, searching.get_idle_size() + free
         yield "reads", *self._keyed.connections
-        yield "planned searches", *self._planned.connections
 
     async def fetch_grouped(self, caller: Caller, body: str, key: Key) -> asyncpg.Record | None:
         """The row of one (type code, id), read together with what else this caller reads at the moment.

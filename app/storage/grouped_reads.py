@@ -9,6 +9,7 @@ which says what is read.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
@@ -33,6 +34,7 @@ class GroupedReads(Generic[Caller, Row]):
         self._fetch = fetch
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[Any, tuple[Caller, list[tuple[Key, asyncio.Future[Row | None]]]]] = {}
+        self._under_way = 0
         self._running: set[asyncio.Task[None]] = set()
 
     async def read(self, caller: Caller, group: Any, key: Key) -> Row | None:
@@ -40,6 +42,8 @@ class GroupedReads(Generic[Caller, Row]):
 
         group: equal for reads of one caller. Raises what the group's statement raised.
         """
+        if self._under_way < UNDER_WAY and not self._waiting:
+            return await self._alone(caller, key)
         # Kept: to find the running loop asks the kernel for the process id each time.
         loop = self._loop = self._loop or asyncio.get_running_loop()
         done: asyncio.Future[Row | None] = loop.create_future()
@@ -48,9 +52,23 @@ class GroupedReads(Generic[Caller, Row]):
             self._waiting[group] = (caller, [(key, done)])
         else:
             known[1].append((key, done))
-        if len(self._running) < UNDER_WAY:
-            self._running.add(loop.create_task(self._run()))
         return await done
+
+    async def _alone(self, caller: Caller, key: Key) -> Row | None:
+        self._under_way += 1
+        try:
+            found = dict(await self._fetch(caller, [key]))
+        finally:
+            self._under_way -= 1
+            self._go_on()
+        return found.get(0)
+
+    def _go_on(self) -> None:
+        """Read for those who wait; in nobody's context, because a group is of several requests."""
+        if self._waiting:
+            self._under_way += 1
+            loop = self._loop or asyncio.get_running_loop()
+            self._running.add(loop.create_task(self._run(), context=contextvars.Context()))
 
     async def _run(self) -> None:
         """Read group after group, of each caller in turn, until nobody waits."""
@@ -62,6 +80,7 @@ class GroupedReads(Generic[Caller, Row]):
                     self._waiting[group] = (caller, waiting[MOST:])
                 await self._answer(caller, [w for w in waiting[:MOST] if not w[1].done()])
         finally:
+            self._under_way -= 1
             self._running.discard(asyncio.current_task())
 
     async def _answer(

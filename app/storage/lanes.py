@@ -12,23 +12,22 @@ import asyncio
 import contextlib
 from collections import deque
 from time import perf_counter
-from typing import Any, Final
+from typing import Any
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from app import metrics
 
-_WAITED: Final = metrics.POOL_WAIT.labels("reads")
-
 
 class Lanes:
     """At most `size` lanes, opened as they are needed; whoever finds none free waits in turn."""
 
-    def __init__(self, pool: asyncpg.Pool, size: int) -> None:
-        """pool: of this object's own, of `size` connections at most."""
+    def __init__(self, pool: asyncpg.Pool, size: int, name: str) -> None:
+        """pool: of this object's own, of `size` connections at most. name: of the pool, in metrics."""
         self._pool = pool
         self._size = size
+        self._waited = metrics.POOL_WAIT.labels(name)
         self._taken = 0
         self._free: list[PoolConnectionProxy] = []
         self._waiting: deque[asyncio.Future[PoolConnectionProxy | None]] = deque()
@@ -69,7 +68,7 @@ class Lanes:
     async def _wait(self) -> PoolConnectionProxy:
         begun = perf_counter()
         lane = await self._take()
-        _WAITED.observe(perf_counter() - begun)
+        self._waited.observe(perf_counter() - begun)
         return lane
 
     async def _take(self) -> PoolConnectionProxy:

@@ -14,7 +14,9 @@ import asyncpg
 
 from app import tracing
 
-_CARRIERS: Final = frozenset({__name__, "app.storage.database", "app.storage.lanes"})
+_CARRIERS: Final = frozenset(
+    {__name__, "app.storage.database", "app.storage.grouped_reads", "app.storage.lanes"}
+)
 _STORAGE: Final = "app.storage."
 
 
