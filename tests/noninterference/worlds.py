@@ -215,6 +215,8 @@ def shown(*, fuller: bool) -> list[tuple[str, Json]]:
             {"type": "deny", "dataPeriod": {"end": "2020-12-31"}},
         ],
     )
+    # Without a time of its own the last deny would keep it from those to whom it speaks.
+    permit["dateTime"] = "2026-03-01"
     when = {"effectiveDateTime": "2026-03-02"}
     return [
         (

@@ -12,6 +12,7 @@ _INTERNAL = {
     # Functions of the keeper and for operators: their rows never reach a caller (see each docstring).
     "sql/routines.sql",
     "sql/review.sql",
+    "relabelling.py",
 }
 
 
@@ -34,3 +35,13 @@ def test_content_is_selected_by_the_one_function_that_asks() -> None:
 def _without_prose(block: re.Match[str]) -> str:
     """A block of SQL as one line in quotes; a docstring as nothing."""
     return f'"{block[0][3:-3]}"'.replace("\n", " ") if "SELECT" in block[0] else '""'
+
+
+def test_what_labels_the_store_anew_is_reached_from_the_command_line_alone() -> None:
+    folder = Path(app.__file__).parent
+    importing = {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*.py")
+        if re.search(r"^(from|import) .*\brelabel(ling)?\b", path.read_text(), flags=re.MULTILINE)
+    }
+    assert importing == {"commands/labelling.py", "interactions/relabel.py"}
