@@ -169,6 +169,8 @@ class Database:
                     "timezone": "UTC",
                     "application_name": "throughline",
                     "plan_cache_mode": plans,
+                    # Where PostgreSQL has a compiler, it took longer to compile a predicate than to ask it.
+                    "jit": "off",
                     **(more or {}),
                 },
             )

@@ -51,7 +51,7 @@ class Reindexed:
 @asynccontextmanager
 async def keeper(url: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection as the keeper. url: of a role that may become it."""
-    connection = await asyncpg.connect(url, server_settings={"timezone": "UTC"})
+    connection = await asyncpg.connect(url, server_settings={"timezone": "UTC", "jit": "off"})
     try:
         await connection.execute(f"SET ROLE {KEEPER}")
         yield connection
