@@ -1,9 +1,9 @@
 # Throughline: two stages on Debian, no root, a read-only root file system will do (state is in /state).
-# Pin the two images by digest before you build for others (debian:bookworm-slim@sha256:…): which digest is the
-# present one only the registry tells, and none was within reach where this file was written.
+# DEBIAN_IMAGE pins the base by digest before you build for others: docs/operations.md, "Pinned images".
 # tools/run_dockerfile.py executes these very steps on a plain Debian root, without Docker.
 
-FROM debian:bookworm-slim AS build
+ARG DEBIAN_IMAGE=debian:bookworm-slim
+FROM ${DEBIAN_IMAGE} AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends python3 python3-venv ca-certificates
 WORKDIR /src
 COPY requirements-run.lock pyproject.toml README.md ./
@@ -14,7 +14,7 @@ COPY migrations migrations
 COPY openapi openapi
 RUN /opt/throughline/bin/pip install --no-cache-dir --no-deps --no-build-isolation --no-index .
 
-FROM debian:bookworm-slim
+FROM ${DEBIAN_IMAGE}
 RUN apt-get update && apt-get install --yes --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home throughline && install --directory --owner throughline --mode 0700 /state
 COPY --from=build /opt/throughline /opt/throughline

@@ -21,7 +21,7 @@ serve: $(STAMP) ## Serve on 127.0.0.1:8000 with a database of its own in .throug
 check: $(STAMP) ## Format, lint, types and layers, without running anything
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy -p app
+	$(BIN)/mypy -p app -p tools -p bench
 	$(BIN)/lint-imports
 	@$(BIN)/python -m tools.migration_rule
 

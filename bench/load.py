@@ -31,11 +31,11 @@ import asyncpg
 
 from app.commands import registration
 from app.consent.compile import compile_grants
-from app.consent.model import Grant, StoredConsent
+from app.consent.model import CUSTODIAN, Grant, StoredConsent
 from app.ids import Rid
 from app.interactions.grants import TERMS
 from app.storage import writes
-from app.storage.database import CUSTODIAN, Database
+from app.storage.database import Database
 from bench.cluster import Cluster, cluster
 from bench.records import (
     ORGANIZATIONS,

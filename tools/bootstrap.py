@@ -91,17 +91,17 @@ def main() -> None:
     if VENV.exists():
         shutil.rmtree(VENV)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", VENV], check=True)
-    python = VENV / "bin" / "python"
+    python = str(VENV / "bin" / "python")
     with tempfile.TemporaryDirectory() as folder:
-        pip = [python, "-I", fetch_pip(Path(folder)) / "pip", "--disable-pip-version-check"]
+        pip = [python, "-I", str(fetch_pip(Path(folder)) / "pip"), "--disable-pip-version-check"]
         install = [*pip, "install", "--quiet", "--no-input"]
         certificates = os.environ.get("SSL_CERT_FILE")
         if certificates and "PIP_CERT" not in os.environ:
             install += ["--cert", certificates]
-        wheels = ["--require-hashes", "--only-binary", ":all:", "-r", LOCK]
+        wheels = ["--require-hashes", "--only-binary", ":all:", "-r", str(LOCK)]
         subprocess.run([*install, *wheels], check=True)
         say("Installing throughline itself")
-        project = ["--no-deps", "--no-build-isolation", "--no-index", "-e", ROOT]
+        project = ["--no-deps", "--no-build-isolation", "--no-index", "-e", str(ROOT)]
         subprocess.run([*install, *project], check=True)
     STAMP.write_text(wanted)
 

@@ -72,7 +72,7 @@ def is_whole(source: Json) -> bool:
 
 
 def value_set(source: Json) -> Json:
-    result = {name: source[name] for name in ("version", "name", "title") if name in source}
+    result: Json = {name: source[name] for name in ("version", "name", "title") if name in source}
     if "compose" in source:
         result["compose"] = source["compose"]
     return result

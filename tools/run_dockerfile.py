@@ -4,8 +4,9 @@ Usage, as root on Debian, with debootstrap: python3 tools/run_dockerfile.py FOLD
 
 Understands what our Dockerfile uses, and stops at anything else. Each stage is a copy of a minimal Debian
 made by debootstrap in FOLDER; RUN is chroot. At the end the image's command runs as the image's user until
-its health check holds, then gets the stop signal and must end with 0. Variables that pip and certificates
-need are handed through, as `docker build` would with its own arguments.
+its health check holds, then gets the stop signal and must end with 0. A digest in DEBIAN_IMAGE is
+passed over: no registry is asked, and debootstrap gives the suite as it is today. Variables that pip and
+certificates need are handed through, as `docker build` would with its own arguments.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from string import Template
 
 ROOT = Path(__file__).resolve().parents[1]
 SUITE = "bookworm"
@@ -109,12 +111,17 @@ def build(folder: Path) -> Stage:
         )
     resolv = Path("/etc/resolv.conf")
     stages: dict[str, Stage] = {}
+    arguments: dict[str, str] = {}
     stage: Stage | None = None
     for name, rest in instructions((ROOT / "Dockerfile").read_text()):
         print(f"{name} {rest}"[:110], flush=True)
+        if name == "ARG":
+            key, _, value = rest.partition("=")
+            arguments[key] = os.environ.get(key, value)
+            continue
         if name == "FROM":
-            image, *alias = rest.split()
-            assert image == f"debian:{SUITE}-slim", image
+            image, *alias = Template(rest).substitute(arguments).split()
+            assert image.partition("@")[0] == f"debian:{SUITE}-slim", image
             title = alias[1] if alias else "last"
             shutil.rmtree(folder / title, ignore_errors=True)
             stage = stages[title] = Stage(folder / title, base)

@@ -1,1 +1,1 @@
-"""Synthetic people and agencies, the tour that plays their story, and who sees what (docs/demo.md)."""
+"""Synthetic people and agencies, their story as a tour, and who sees what (tests/demo/who-sees-what.txt)."""

@@ -2,7 +2,7 @@
 
 Nothing here knows about consent: every line is the answer to a search, so that a change of policy,
 of data or of the query shows as a line of difference in `tests/demo/who-sees-what.txt`.
-Neighbours: `app.demo.load` (the data), docs/demo.md (the same, told).
+Neighbours: `app.demo.load` (the data), `app.demo.tour` (a story told of it).
 """
 
 from __future__ import annotations

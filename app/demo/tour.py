@@ -4,7 +4,7 @@ Psychiatry writes and primary care reads less; the shelter pulls its referral pa
 the survivor withdraws and the shelter's next call is a 404; legal aid never knew. Each step says who
 sees what and why, and checks it. The survivor is new each time, so that the tour can be repeated.
 Neighbours: `app.demo.story` (what is written), `app.demo.agency` (how it is sent),
-`app.demo.telling` (how it is shown), docs/demo.md (the same, to read).
+`app.demo.telling` (how it is shown), README.md (a part of it, to read).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 The XML form is regular: elements in the order of the definition, `value`, `id` and `Extension.url` as
 attributes, the narrative's `div` as it stands. What is written is read again and compared, so that a resource
 that XML cannot carry is refused and not altered. Why this is not left to fhir.resources:
-docs/decisions/0003-xml.md. Neighbour: `app.fhir_mappings.xml_reading` parses the text.
+docs/decisions/0006-xml.md. Neighbour: `app.fhir_mappings.xml_reading` parses the text.
 
 Pinned: hl7.org/fhir/R4/xml.html, hl7.org/fhir/R4/json.html.
 """

@@ -5,7 +5,7 @@ and every resource that a chain passes, is held against the caller's predicate b
 (docs/consent.md, attack 5), so that nothing hidden can make a condition true or false.
 
 Ranges are compared with operators that are leakproof, so that they use their index under row-level
-security (docs/design.md): text by `~>=~` and `~<~`, numbers as double precision.
+security: text by `~>=~` and `~<~`, numbers as double precision.
 Neighbours: `app.fhir_mappings.search_clauses` (what is rendered), `app.storage.search_sql`.
 """
 

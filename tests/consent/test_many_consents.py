@@ -1,6 +1,6 @@
 """What compiling takes grows with how unlike a survivor's Consents are, not with how many there are.
 
-Steps are counted, not timed (`bench/recompile.py` does that). That fewer steps mean the same is the oracle's
+Steps are counted, not timed. That fewer steps mean the same is the oracle's
 business: tests/consent/test_against_oracle.py.
 """
 

@@ -11,7 +11,10 @@ import typer
 from app.cli import app, audit_app, client_app, keys_app, labels_app
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(each for name in ("bench", "docs") for each in sorted((ROOT / name).rglob("*.md"))),
+]
 README = (ROOT / "README.md").read_text()
 GROUPS = {"client": client_app, "audit": audit_app, "keys": keys_app, "labels": labels_app}
 
