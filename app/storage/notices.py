@@ -96,12 +96,16 @@ class Notices:
 
     async def _watch(self, connection: asyncpg.Connection) -> None:
         while True:
+            # Not `wait_for`: where a notice came just before, it swallowed the cancellation that `stop` sends,
+            # and the end of the service had no end.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _HEARTBEAT_SECONDS)
+                async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                    await self._wake.wait()
             self._wake.clear()
             if self._stale:
                 self._stale = False
-                await asyncio.wait_for(self._reload(connection), _ANSWER_SECONDS)
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await self._reload(connection)
             # A connection that died without a word is found here.
             await connection.execute("SELECT 1", timeout=_ANSWER_SECONDS)
 
