@@ -18,6 +18,7 @@ from app.consent.model import ResourceFacts
 from app.ids import Rid
 from app.storage import predicate
 from app.storage.database import Caller, Database
+from app.storage.scope_sql import NOT_NARROWED, mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,9 @@ async def target(database: Database, caller: Caller, type_code: int, id_: str) -
     """The resource that the caller may ask about; None where missing, hidden, or not theirs to ask."""
     rows = await database.fetch(
         caller,
-        "SELECT * FROM tl.review_target($7::smallint, $8::text, $9::boolean)",
+        "SELECT x.* FROM (SELECT $7::smallint AS type, r.* "
+        "FROM tl.review_target($7::smallint, $8::text, $9::boolean) r) AS x "
+        f"WHERE true{mark('x')}",
         type_code,
         id_,
         caller.privacy_officer,
@@ -110,7 +113,11 @@ async def consents(
     """The Consents that mention a survivor, as they stood at an instant; [] for who may not ask."""
     rows = await database.fetch(
         caller,
-        "SELECT * FROM tl.review_consents($7::bigint, $8::smallint, $9::boolean, $10::timestamptz)",
+        # All of them decide, whatever the token's scopes are; those that they leave out are not named.
+        f"SELECT x.*, (x.readable{mark('x')}) AS shown FROM ("
+        "SELECT $8::smallint AS type, $7::bigint AS patient, NULL::bigint[] AS co_subjects, r.rid, r.id, "
+        "r.recorder, r.patient_custodian, r.by_officer, r.content, r.refs, r.shown AS readable "
+        "FROM tl.review_consents($7::bigint, $8::smallint, $9::boolean, $10::timestamptz) r) AS x",
         survivor,
         consent_type,
         caller.privacy_officer,
@@ -135,7 +142,9 @@ async def ceilings(
     database: Database, caller: Caller, consent_type: int
 ) -> list[tuple[bytes, dict[str, int]]]:
     """The policies for all survivors: content, and rids by literal reference."""
-    rows = await database.fetch(caller, "SELECT * FROM tl.ceilings($7::smallint)", consent_type)
+    rows = await database.fetch(
+        caller, f"SELECT * FROM tl.ceilings($7::smallint){NOT_NARROWED}", consent_type
+    )
     return [(row["content"], json.loads(row["refs"])) for row in rows]
 
 
@@ -157,10 +166,13 @@ async def record_of(
 async def disclosures(
     database: Database, caller: Caller, survivor: int, since: datetime
 ) -> list[Access]:
-    """Accesses to a survivor's record since an instant, the latest first; [] for who may not ask."""
+    """Accesses to a survivor's record since an instant, the latest first; [] for who may not ask.
+
+    Which of their resources may be named, `named` says.
+    """
     rows = await database.fetch(
         caller,
-        "SELECT * FROM tl.disclosures($7::bigint, $8::timestamptz, $9::boolean)",
+        f"SELECT * FROM tl.disclosures($7::bigint, $8::timestamptz, $9::boolean){NOT_NARROWED}",
         survivor,
         since,
         caller.privacy_officer,
@@ -185,7 +197,7 @@ async def named(database: Database, caller: Caller, rids: Sequence[int]) -> dict
     """Resources by rid as far as the caller may know them, a privacy officer all of them."""
     rows = await database.fetch(
         caller,
-        "SELECT * FROM tl.review_facts($7::bigint[], $8::boolean)",
+        f"SELECT x.* FROM tl.review_facts($7::bigint[], $8::boolean) x WHERE true{mark('x')}",
         list(rids),
         caller.privacy_officer,
     )
@@ -199,7 +211,7 @@ async def consent_moments(database: Database, caller: Caller, survivor: int) -> 
     """When any Consent that mentions a survivor was written, the earliest first; for who may ask."""
     rows = await database.fetch(
         caller,
-        "SELECT * FROM tl.consent_moments($7::bigint, $8::boolean) AS moment",
+        f"SELECT * FROM tl.consent_moments($7::bigint, $8::boolean) AS moment{NOT_NARROWED}",
         survivor,
         caller.privacy_officer,
     )

@@ -17,6 +17,9 @@ from typing import Any, Final
 
 _MARK: Final = re.compile(r"/\*scope:(\w+)\*/")
 
+NOT_NARROWED: Final = " /*scopes apart*/"
+"""Ends a statement that tells a caller nothing of any row: what rules are made of, not what is found."""
+
 
 @dataclass(frozen=True, slots=True)
 class Constrained:
@@ -49,10 +52,13 @@ def narrowed(
 ) -> tuple[str, tuple[Any, ...]]:
     """The statement with its marks filled for this scope, and all its parameters.
 
-    arguments: the statement's parameters, $1 first.
+    arguments: the statement's parameters, $1 first. LookupError for a statement without a mark, unless it
+    says that it needs none: it would tell a narrow token more than its scopes.
     """
-    if scope is None:
+    if scope is None or NOT_NARROWED in text:
         return text, arguments
+    if _MARK.search(text) is None:
+        raise LookupError("the statement has no place for the token's scopes")
     given = list(arguments)
 
     def parameter(value: Any, sql_type: str) -> str:

@@ -1,5 +1,26 @@
-"""The spine's world, here too."""
+"""The spine's world, whose service also takes the tokens of an OpenID provider."""
 
-from tests.spine.conftest import world
+from __future__ import annotations
 
-__all__ = ["world"]
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from app.openid_settings import OpenIdProvider
+from tests.authz import house as cast
+from tests.authz.house import House
+from tests.authz.people import AUDIENCE, ISSUER
+from tests.conftest import Database
+from tests.security.provider import Provider
+from tests.spine.conftest import open_world
+
+
+@pytest.fixture
+async def house(database: Callable[[], Database], tmp_path: Path) -> AsyncIterator[House]:
+    provider = Provider(ISSUER, AUDIENCE)
+    trusted = OpenIdProvider(issuer=ISSUER, survivors=True, launch=True)
+    async with open_world(
+        database(), tmp_path, connect=provider.connect, openid_providers=(trusted,)
+    ) as world:
+        yield await cast.build(world, provider)

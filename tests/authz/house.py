@@ -18,6 +18,8 @@ from app.security import clients, tokens
 from app.security.keys import load_keys
 from app.security.sealing import Seal
 from app.storage.clients import find_client, revoke_client
+from tests.authz import people
+from tests.security.provider import Provider
 from tests.spine.conftest import ACT_CODE, AGENCIES, World, actor, consent, observation
 
 RIVER, HARBOR, SHELTER, LEGAL = AGENCIES
@@ -42,6 +44,10 @@ ACTORS: Final = (
     "emergency",
     "survivor's app",
     "another's app",
+    "clinician",
+    "other clinician",
+    "survivor",
+    "other survivor",
     "privacy officer",
     "narrow scope",
     "revoked client",
@@ -49,6 +55,8 @@ ACTORS: Final = (
     "altered token",
     "no token",
 )
+"""Clinicians (of Harbor, and of an agency that nobody permitted) and survivors sign in at an OpenID provider
+(`tests.authz.people`); the others are clients with tokens of our own."""
 
 
 @dataclass
@@ -217,8 +225,8 @@ BUILDERS: Final[dict[str, Callable[[House, str], Awaitable[dict[str, Any]]]]] = 
 """How a resource of a type is made in a relation; a route about another type needs a builder here."""
 
 
-async def build(world: World) -> House:
-    """Write the records, register the actors."""
+async def build(world: World, provider: Provider) -> House:
+    """Write the records, register the actors. provider: the one that the service takes people's tokens of."""
     house = House(world)
     river = world[RIVER]
     for name, relation in (("shared", "shared"), ("unshared", "unshared")):
@@ -236,6 +244,7 @@ async def build(world: World) -> House:
     )
     assert (await river.post("/Consent", given)).status_code == 201
     await _actors(house)
+    house.headers |= await people.sign_in(world, provider, house.patients)
     return house
 
 

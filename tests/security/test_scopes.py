@@ -8,7 +8,15 @@ import pytest
 
 from app.security.scopes import narrow, parse_scopes
 from tests.security.conftest import add_client
-from tests.spine.conftest import ACT_CODE, Agency, World, new_patient, observation
+from tests.spine.conftest import (
+    ACT_CODE,
+    Agency,
+    World,
+    actor,
+    consent,
+    new_patient,
+    observation,
+)
 
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 LABORATORY = f"system/Observation.rs?category={CATEGORY}|laboratory"
@@ -158,3 +166,29 @@ async def test_a_registration_with_a_scope_that_cannot_be_granted_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="scope"):
         await add_client(world_of_tokens, "odd", scope=scope)
+
+
+async def test_questions_about_consent_are_answered_within_the_scopes_too(world: World) -> None:
+    patient, laboratory, survey = await _two(world)
+    about = "$explain-access?organization=Organization/harbor-psychiatry&purpose=TREAT"
+    agency = await _with(world, f"{LABORATORY} system/Organization.r")
+    within = await agency.get(f"/Observation/{laboratory}/{about}")
+    assert within.status_code == 200
+    assert "Patient/" not in within.text, "Patients are beyond the scope"
+    beyond = await agency.get(f"/Observation/{survey}/{about}")
+    missing = await agency.get(f"/Observation/nothing-here/{about}")
+    assert (beyond.status_code, beyond.text) == (missing.status_code, missing.text)
+
+    given = consent(patient, type="permit", actor=actor("harbor-psychiatry"))
+    made = (await world["river-clinic"].post("/Consent", given)).json()["id"]
+    for scope, named in (
+        ("system/Observation.rs", False),
+        ("system/Observation.rs system/Consent.rs", True),
+    ):
+        asker = await _with(world, f"{scope} system/Organization.r")
+        told = await asker.get(f"/Observation/{survey}/{about}")
+        assert told.json()["parameter"][0]["valueCode"] == "permit", "it decides all the same"
+        assert (f"Consent/{made}" in told.text) is named
+    preview = f"/Patient/{patient}/{about.replace('explain', 'preview')}"
+    people = await (await _with(world, "system/Patient.r system/Organization.r")).get(preview)
+    assert (people.status_code, f"Observation/{survey}" in people.text) == (200, False)
