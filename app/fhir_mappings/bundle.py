@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from app.fhir_mappings.json_text import dump, instant
 
 _TOTAL_TYPES: Final = frozenset({"searchset", "history"})
+
+_NOTHING_MORE: Final = [None, None, None]
+"""Of most entries of a large Bundle: neither search, request nor response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,7 @@ class BundleResponse:
     outcome: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BundleEntry:
+class BundleEntry(NamedTuple):
     """One entry. resource: the stored JSON, spliced as it is. search_mode: match, include,
     outcome.
     """
@@ -95,6 +97,9 @@ def render_bundle(
 
 
 def _entry(entry: BundleEntry) -> bytes:
+    full_url, resource, *more = entry
+    if full_url is not None and resource is not None and more == _NOTHING_MORE:
+        return b'{"fullUrl":%b,"resource":%b}' % (orjson.dumps(full_url), resource)
     members = list(_members(entry))
     if entry.resource is None and entry.request is None and entry.response is None:
         raise ValueError("an entry needs a resource, a request or a response (bdl-5)")

@@ -157,6 +157,15 @@ def with_meta(
     return stored
 
 
+def glimpse(stored: bytes) -> JsonObject:
+    """Stored bytes to look into, not to serve: a decimal may lose digits. Thrice as quick as `parse`."""
+    try:
+        found: JsonObject = orjson.loads(stored)
+    except orjson.JSONDecodeError:  # a number beyond a double
+        return parse(stored, max_depth=MAX_DEPTH_LIMIT)
+    return found
+
+
 def instant(when: datetime) -> str:
     """A FHIR instant in UTC, to the microsecond (what the database keeps); zone or ValueError."""
     if when.utcoffset() is None:

@@ -28,10 +28,12 @@ def _load(name: str) -> dict[str, Any]:
     return content
 
 
-_CODES: Final[Mapping[str, int]] = MappingProxyType(_load("r4-resource-types.json"))
-_NAMES: Final[Mapping[int, str]] = MappingProxyType({code: name for name, code in _CODES.items()})
+CODES: Final[Mapping[str, int]] = MappingProxyType(_load("r4-resource-types.json"))
+"""The code of each resource type, as the store keeps it."""
 
-RESOURCE_TYPES: Final[tuple[str, ...]] = tuple(sorted(_CODES))
+_NAMES: Final[Mapping[int, str]] = MappingProxyType({code: name for name, code in CODES.items()})
+
+RESOURCE_TYPES: Final[tuple[str, ...]] = tuple(sorted(CODES))
 """All concrete resource types of R4, in alphabetical order."""
 
 DIRECTORY_REASONS: Final[Mapping[str, str]] = MappingProxyType(_load("directory-types.json"))
@@ -47,12 +49,12 @@ PATIENT_COMPARTMENT: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 def is_resource_type(name: str) -> bool:
     """True for a concrete R4 resource type (exact case)."""
-    return name in _CODES
+    return name in CODES
 
 
 def type_code(name: str) -> int:
     """The stored number of a resource type (1 … 32767); KeyError where R4 has no such type."""
-    return _CODES[name]
+    return CODES[name]
 
 
 def type_name(code: int) -> str:

@@ -122,6 +122,7 @@ def routines() -> dict[str, str]:
         "hidden_elements": judged,
         "link_seen": seen,
         "row_seen": predicate.visible("e", predicate.inputs_of("row_seen")),
+        "followed": followed("l", predicate.SETTINGS),
         "elements_unread": hidden("x", predicate.SETTINGS),
         "elements_not_corrected": hidden("x", predicate.correcting(predicate.SETTINGS)),
         "grantees": str(labels.GRANTEES),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
+from app.consent.purposes import purpose_bit
 from app.storage import migrate, predicate, resources
 from tests.spine.conftest import AGENCIES, World, actor, consent, new_patient, observation
 
@@ -60,7 +61,8 @@ async def test_without_the_predicate_the_database_refuses(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patient, made = await _survivor(world)
-    texts = {name: getattr(resources, name) for name in ("_READ", "_HISTORY", "_VREAD")}
+    names = ("_READ", "_READ_GROUP", "_HISTORY", "_VREAD")
+    texts = {name: getattr(resources, name) for name in names}
     bare = "($1::bigint[] IS NOT NULL AND $2::bigint[] IS NOT NULL)"
     for name, text in texts.items():
         stripped = text
@@ -76,6 +78,32 @@ async def test_without_the_predicate_the_database_refuses(
     monkeypatch.setattr(predicate, "for_query", lambda _, **__: bare)
     assert await _seen_by(world, HARBOR, patient, made) == ALL
     assert await _seen_by(world, LEGAL, patient, made) == NONE
+
+
+async def test_what_a_resource_refers_to_is_told_to_those_only_who_may_see_it(world: World) -> None:
+    _, made = await _survivor(world)
+    owner = await asyncpg.connect(world.database.admin_url)
+    rid = await owner.fetchval("SELECT rid FROM tl.resource WHERE id = $1", made)
+    organizations = {
+        name: await owner.fetchval("SELECT organization FROM tl.client WHERE client_id = $1", name)
+        for name in (HARBOR, LEGAL)
+    }
+    await owner.close()
+    service = await asyncpg.connect(world.database.service_url)
+    targets = {}
+    for name, organization in organizations.items():
+        async with service.transaction():
+            await service.execute(
+                "SELECT tl.enter($1, $1, $2, $3, 1, 0)",
+                [0, organization],
+                purpose_bit("TREAT"),
+                organization,
+            )
+            targets[name] = await service.fetchval("SELECT tl.targets_of($1)", [rid])
+    assert await service.fetchval("SELECT tl.targets_of($1)", [rid]) == [], "nobody has entered"
+    await service.close()
+    assert targets[LEGAL] == []
+    assert len(targets[HARBOR]) == 1, "its subject"
 
 
 async def test_policies_in_the_database_are_those_of_this_release(world: World) -> None:

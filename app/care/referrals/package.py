@@ -9,9 +9,11 @@ data is in it (42 CFR 2.32). Always three statements. `type=document` asks for t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
 from typing import Any, Final
 
 from app.care.contact.safety import presented
@@ -63,12 +65,7 @@ def _references(
         if not all(type(each) is dict and each.keys() <= _PLAIN_REFERENCE for each in many):
             walked.append(path)
             continue
-        targets = [parse_reference(each.get("reference", ""), bases) for each in many]
-        found += [
-            (registry.type_code(each.type), each.id)
-            for each in targets
-            if each.kind is ReferenceKind.LOCAL and each.type and each.id
-        ]
+        found += _targets([each.get("reference", "") for each in many], bases)
     if walked:
         found += [
             (registry.type_code(ref.type), ref.id)
@@ -78,6 +75,19 @@ def _references(
             and ref.expression.startswith(tuple(walked))
         ]
     return found
+
+
+def _targets(texts: list[str], bases: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """(type code, id) of each reference to a resource of this server."""
+    code = registry.CODES.get
+    for text in texts:
+        type_, _, id_ = text.partition("/")
+        if (known := code(type_)) is not None and id_ and "/" not in id_:
+            yield known, id_
+            continue
+        each = parse_reference(text, bases)
+        if each.kind is ReferenceKind.LOCAL and each.type and each.id:
+            yield registry.type_code(each.type), each.id
 
 
 def _minimal_patient(content: bytes) -> bytes:
@@ -113,17 +123,22 @@ async def referral_package(
         raise fhir_error(IssueCode.INVALID, "Ask for type=collection or type=document.", "type")
     now = datetime.now(UTC)
     parts, author = await _gather(database, caller, task_id, (base_url,), type_)
-    parts = [each for each in parts if may_read(registry.type_name(each.type_code))]
+    places = {
+        code: f"{name}/"
+        for code in {each.type_code for each in parts}
+        if may_read(name := registry.type_name(code))
+    }
+    parts = [each for each in parts if each.type_code in places]
+    at = [places[each.type_code] + each.id for each in parts]
     contents = [_content(each) for each in parts]
     told = _notices(parts)
     if type_ == "document":
-        places = [f"{registry.type_name(each.type_code)}/{each.id}" for each in parts]
-        head = document.composition(places, author, [issue.diagnostics for issue in told], now)
-        bundle = document.bundle(head, places, contents, base_url, now)
+        head = document.composition(at, author, [issue.diagnostics for issue in told], now)
+        bundle = document.bundle(head, at, contents, base_url, now)
         return Package(bundle, [each.rid for each in parts])
     entries = [
-        BundleEntry(_full_url(each, base_url), content)
-        for each, content in zip(parts, contents, strict=True)
+        BundleEntry(f"{base_url}/{place}", content)
+        for place, content in zip(at, contents, strict=True)
     ]
     if told:
         entries.append(BundleEntry(resource=operation_outcome.render(told)))
@@ -138,52 +153,45 @@ async def _gather(
     tasks = await resources.read_many(database, caller, [(registry.type_code("Task"), task_id)])
     if not tasks:
         raise not_found()
-    task = _parsed(tasks[0])
+    task = json_text.glimpse(tasks[0].content)
     requester = _references(task, _REQUESTER, bases) if type_ == "document" else []
     near = await resources.read_many(
         database, caller, list(dict.fromkeys([*_references(task, _TASK_PATHS, bases), *requester]))
     )
-    request_code = registry.type_code("ServiceRequest")
-    wanted = [
+    requests = [each for each in near if each.type_code == _REQUEST]
+    wanted = {
         reference
-        for each in near
-        if each.type_code == request_code
-        for reference in _references(_parsed(each), _REQUEST_PATHS, bases)
-    ]
-    far = await resources.read_many(database, caller, list(dict.fromkeys(wanted)))
+        for each in requests
+        for reference in _references(json_text.glimpse(each.content), _REQUEST_PATHS, bases)
+    }
+    targets = await resources.read_targets(database, caller, [each.rid for each in requests])
+    far = [each for each in targets if each[1:3] in wanted]
     parts = list({each.rid: each for each in [*tasks, *near, *far]}.values())
     author = next((e for e in near if (e.type_code, e.id) in requester), None)
-    return (
-        sorted(parts, key=_place),
-        f"{registry.type_name(author.type_code)}/{author.id}" if author else None,
-    )
+    parts.sort(key=lambda part: (_PLACE[part.type_code], part.id))
+    return parts, f"{registry.type_name(author.type_code)}/{author.id}" if author else None
 
 
+_REQUEST: Final = registry.type_code("ServiceRequest")
+_PATIENT: Final = registry.type_code("Patient")
 _FIRST: Final = ("Task", "ServiceRequest", "Patient", "Consent")
 
 
-def _place(part: Referenced) -> tuple[int, str, str]:
-    name = registry.type_name(part.type_code)
-    return (_FIRST.index(name) if name in _FIRST else len(_FIRST), name, part.id)
-
-
-def _parsed(part: Referenced) -> dict[str, Any]:
-    return json_text.parse(part.content, max_depth=json_text.MAX_DEPTH_LIMIT)
+_PLACE: Final = {
+    registry.type_code(name): place
+    for place, name in enumerate(
+        [*_FIRST, *(each for each in registry.RESOURCE_TYPES if each not in _FIRST)]
+    )
+}
+"""Where the resources of a type stand among the parts."""
 
 
 def _content(part: Referenced) -> bytes:
-    patient = part.type_code == registry.type_code("Patient")
-    return _minimal_patient(part.content) if patient else part.content
-
-
-def _full_url(part: Referenced, base_url: str) -> str:
-    return f"{base_url}/{registry.type_name(part.type_code)}/{part.id}"
+    return _minimal_patient(part.content) if part.type_code == _PATIENT else part.content
 
 
 def _notices(parts: list[Referenced]) -> list[Issue]:
-    carried = 0
-    for part in parts:
-        carried |= part.labels
+    carried = reduce(or_, (part.labels for part in parts), 0)
     return [
         Issue(IssueCode.INFORMATIONAL, text, (), "information") for text in notices.notices(carried)
     ]
