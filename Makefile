@@ -30,7 +30,7 @@ test: check ## Check, then run every test on a real database
 
 fuzz: $(STAMP) ## Compare a million random Consents with the independent oracle (SEED=n repeats a run)
 	@seed=$${SEED:-$$(date +%s)}; echo "seed $$seed"; \
-	  TL_FUZZ_EXAMPLES=1000000 $(BIN)/pytest -n 0 --hypothesis-seed=$$seed tests/consent/test_against_oracle.py
+	  TL_FUZZ_EXAMPLES=1000000 $(BIN)/pytest -n 0 --timeout 0 --hypothesis-seed=$$seed tests/consent/test_against_oracle.py
 
 twins: $(STAMP) ## Ask two worlds a million random requests; resumes where it was ended
 	$(BIN)/python -m tests.noninterference.long
@@ -39,16 +39,16 @@ mutants: $(STAMP) ## Delete each condition of the predicate and each policy; pri
 	$(BIN)/python tools/mutants.py
 
 fuzz-validation: $(STAMP) ## Throw 20,000 broken texts, trees, expressions and profiles at the validator
-	TL_FUZZ_EXAMPLES=20000 $(BIN)/pytest -n 0 tests/fhir_mappings/test_fuzz.py
+	TL_FUZZ_EXAMPLES=20000 $(BIN)/pytest -n 0 --timeout 0 tests/fhir_mappings/test_fuzz.py
 
 examples: $(STAMP) ## Send all 5,306 official examples over HTTP (`make test` sends a part of the definitions among them)
-	TL_EXAMPLES=all $(BIN)/pytest -n 0 tests/interactions/test_all_official_examples.py
+	TL_EXAMPLES=all $(BIN)/pytest -n 0 --timeout 0 tests/interactions/test_all_official_examples.py
 
 bench: $(STAMP) ## Load a million resources once, measure, and write bench/RESULTS.md
 	$(BIN)/python -m bench
 
 chaos: $(STAMP) ## Kill the service and its PostgreSQL in the midst of 10,000 writes and reads
-	TL_CHAOS_WRITES=10000 $(BIN)/pytest -n 0 tests/chaos
+	TL_CHAOS_WRITES=10000 $(BIN)/pytest -n 0 --timeout 0 tests/chaos
 
 sbom: $(STAMP) ## Write the bill of materials, sbom.json (CycloneDX), from the lock
 	$(BIN)/python tools/sbom.py > sbom.json
