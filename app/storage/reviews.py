@@ -114,9 +114,8 @@ async def consents(
     rows = await database.fetch(
         caller,
         # All of them decide, whatever the token's scopes are; those that they leave out are not named.
-        f"SELECT x.*, (x.readable{mark('x')}) AS shown FROM ("
-        "SELECT $8::smallint AS type, $7::bigint AS patient, NULL::bigint[] AS co_subjects, r.rid, r.id, "
-        "r.recorder, r.patient_custodian, r.by_officer, r.content, r.refs, r.shown AS readable "
+        f"SELECT x.*, (x.shown{mark('x')}) AS named FROM ("
+        "SELECT $8::smallint AS type, $7::bigint AS patient, NULL::bigint[] AS co_subjects, r.* "
         "FROM tl.review_consents($7::bigint, $8::smallint, $9::boolean, $10::timestamptz) r) AS x",
         survivor,
         consent_type,
@@ -132,7 +131,7 @@ async def consents(
             row["by_officer"],
             row["content"],
             json.loads(row["refs"]),
-            bool(row["shown"]),
+            bool(row["named"]),
         )
         for row in rows
     ]
