@@ -19,9 +19,6 @@ from app.fhir_mappings.json_text import dump, instant
 
 _TOTAL_TYPES: Final = frozenset({"searchset", "history"})
 
-_NOTHING_MORE: Final = [None, None, None]
-"""Of most entries of a large Bundle: neither search, request nor response."""
-
 
 @dataclass(frozen=True, slots=True)
 class BundleRequest:
@@ -59,7 +56,7 @@ def render_bundle(
     *,
     total: int | None,
     links: Sequence[tuple[str, str]],
-    entries: Iterable[BundleEntry],
+    entries: Iterable[BundleEntry | bytes],
     id: str | None = None,  # noqa: A002 - FHIR's name
     meta: Mapping[str, Any] | None = None,
     identifier: Mapping[str, Any] | None = None,
@@ -68,9 +65,9 @@ def render_bundle(
     """A Bundle as compact JSON.
 
     type: Bundle.type. total: matches of the whole search or history, None where it is not told.
-    links: (relation, url). Times must have a zone. ValueError for a total in another type of Bundle
-    (bdl-1), or an entry without resource, request and response (bdl-5). The bytes of resources are
-    trusted to be JSON.
+    links: (relation, url). entries: one of bytes is rendered already. Times must have a zone.
+    ValueError for a total in another type of Bundle (bdl-1), or an entry without resource, request and
+    response (bdl-5). The bytes of resources are trusted to be JSON.
     """
     if total is not None and type not in _TOTAL_TYPES:
         raise ValueError("only a searchset or a history has a total (bdl-1)")
@@ -96,10 +93,21 @@ def render_bundle(
     return b"".join(parts)
 
 
-def _entry(entry: BundleEntry) -> bytes:
-    full_url, resource, *more = entry
-    if full_url is not None and resource is not None and more == _NOTHING_MORE:
-        return b'{"fullUrl":%b,"resource":%b}' % (orjson.dumps(full_url), resource)
+def plain_entries(base: str, resources: Iterable[tuple[str, bytes]]) -> list[bytes]:
+    """Entries of nothing but an address and a resource, rendered: for Bundles of thousands.
+
+    base: the address without the id. resources: (id, the stored JSON) each; an id is a logical id.
+    """
+    head = b'{"fullUrl":' + orjson.dumps(f"{base}/")[:-1]
+    return [
+        b"".join((head, id_.encode(), b'","resource":', content, b"}"))
+        for id_, content in resources
+    ]
+
+
+def _entry(entry: BundleEntry | bytes) -> bytes:
+    if isinstance(entry, bytes):
+        return entry
     members = list(_members(entry))
     if entry.resource is None and entry.request is None and entry.response is None:
         raise ValueError("an entry needs a resource, a request or a response (bdl-5)")

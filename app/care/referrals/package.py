@@ -9,19 +9,20 @@ data is in it (42 CFR 2.32). Always three statements. `type=document` asks for t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
-from operator import or_
-from typing import Any, Final
+from operator import itemgetter, or_
+from typing import Any, Final, TypeAlias
 
 from app.care.contact.safety import presented
 from app.care.referrals import document
 from app.consent import notices
 from app.errors import Issue, IssueCode, fhir_error, not_found
 from app.fhir_mappings import json_text, links, operation_outcome, registry
-from app.fhir_mappings.bundle import BundleEntry, render_bundle
+from app.fhir_mappings.bundle import BundleEntry, plain_entries, render_bundle
 from app.fhir_mappings.reference_value import ReferenceKind, parse_reference
 from app.storage import resources
 from app.storage.database import Caller, Reader
@@ -57,15 +58,17 @@ class Package:
 def _references(
     resource: dict[str, Any], paths: tuple[str, ...], bases: tuple[str, ...]
 ) -> list[tuple[int, str]]:
+    """(type code, id) of each reference to a resource of this server under one of the paths."""
     found: list[tuple[int, str]] = []
     walked: list[str] = []
     for path in paths:
         value = resource.get(path.partition(".")[2], ())
         many = value if isinstance(value, list) else [value] if value else []
-        if not all(type(each) is dict and each.keys() <= _PLAIN_REFERENCE for each in many):
+        plain = _plain(many, bases)
+        if plain is None:
             walked.append(path)
-            continue
-        found += _targets([each.get("reference", "") for each in many], bases)
+        else:
+            found += plain
     if walked:
         found += [
             (registry.type_code(ref.type), ref.id)
@@ -77,17 +80,22 @@ def _references(
     return found
 
 
-def _targets(texts: list[str], bases: tuple[str, ...]) -> Iterator[tuple[int, str]]:
-    """(type code, id) of each reference to a resource of this server."""
-    code = registry.CODES.get
-    for text in texts:
+def _plain(many: list[Any], bases: tuple[str, ...]) -> list[tuple[int, str]] | None:
+    """The same of References that are nothing more; None where there is one that is."""
+    found: list[tuple[int, str]] = []
+    for each in many:
+        if type(each) is not dict or not each.keys() <= _PLAIN_REFERENCE:
+            return None
+        text = each.get("reference", "")
         type_, _, id_ = text.partition("/")
-        if (known := code(type_)) is not None and id_ and "/" not in id_:
-            yield known, id_
-            continue
-        each = parse_reference(text, bases)
-        if each.kind is ReferenceKind.LOCAL and each.type and each.id:
-            yield registry.type_code(each.type), each.id
+        code = registry.CODES.get(type_)
+        if code is None or "/" in id_:
+            target = parse_reference(text, bases)
+            if target.kind is not ReferenceKind.LOCAL or not target.type or not target.id:
+                continue
+            code, id_ = registry.type_code(target.type), target.id
+        found.append((code, id_))
+    return found
 
 
 def _minimal_patient(content: bytes) -> bytes:
@@ -123,33 +131,37 @@ async def referral_package(
         raise fhir_error(IssueCode.INVALID, "Ask for type=collection or type=document.", "type")
     now = datetime.now(UTC)
     parts, author = await _gather(database, caller, task_id, (base_url,), type_)
-    places = {
-        code: f"{name}/"
-        for code in {each.type_code for each in parts}
+    groups = [
+        (name, sorted(parts[code], key=_ID))
+        for code in sorted(parts, key=_PLACE.__getitem__)
         if may_read(name := registry.type_name(code))
-    }
-    parts = [each for each in parts if each.type_code in places]
-    at = [places[each.type_code] + each.id for each in parts]
-    contents = [_content(each) for each in parts]
-    told = _notices(parts)
-    if type_ == "document":
-        head = document.composition(at, author, [issue.diagnostics for issue in told], now)
-        bundle = document.bundle(head, at, contents, base_url, now)
-        return Package(bundle, [each.rid for each in parts])
-    entries = [
-        BundleEntry(f"{base_url}/{place}", content)
-        for place, content in zip(at, contents, strict=True)
     ]
+    rids = [each.rid for _, group in groups for each in group]
+    told = _notices([each for _, group in groups for each in group])
+    if type_ == "document":
+        return Package(_document(groups, author, told, base_url, now), rids)
+    entries: list[BundleEntry | bytes] = []
+    for name, group in groups:
+        entries += plain_entries(f"{base_url}/{name}", _contents(name, group))
     if told:
         entries.append(BundleEntry(resource=operation_outcome.render(told)))
     bundle = render_bundle("collection", total=None, links=[], entries=entries, timestamp=now)
-    return Package(bundle, [each.rid for each in parts])
+    return Package(bundle, rids)
+
+
+def _document(
+    groups: _Groups, author: str | None, told: list[Issue], base_url: str, now: datetime
+) -> bytes:
+    places = [f"{name}/{each.id}" for name, group in groups for each in group]
+    head = document.composition(places, author, [issue.diagnostics for issue in told], now)
+    contents = [content for name, group in groups for _, content in _contents(name, group)]
+    return document.bundle(head, places, contents, base_url, now)
 
 
 async def _gather(
     database: Reader, caller: Caller, task_id: str, bases: tuple[str, ...], type_: str
-) -> tuple[list[Referenced], str | None]:
-    """The parts in a stable order, and the author of a document as "Type/id"; three statements."""
+) -> tuple[dict[int, list[Referenced]], str | None]:
+    """The parts by type code, and the author of a document as "Type/id"; three statements."""
     tasks = await resources.read_many(database, caller, [(registry.type_code("Task"), task_id)])
     if not tasks:
         raise not_found()
@@ -166,14 +178,15 @@ async def _gather(
     }
     targets = await resources.read_targets(database, caller, [each.rid for each in requests])
     far = [each for each in targets if each[1:3] in wanted]
-    parts = list({each.rid: each for each in [*tasks, *near, *far]}.values())
+    parts: defaultdict[int, list[Referenced]] = defaultdict(list)
+    for part in {each.rid: each for each in [*tasks, *near, *far]}.values():
+        parts[part.type_code].append(part)
     author = next((e for e in near if (e.type_code, e.id) in requester), None)
-    parts.sort(key=lambda part: (_PLACE[part.type_code], part.id))
     return parts, f"{registry.type_name(author.type_code)}/{author.id}" if author else None
 
 
+_ID: Final = itemgetter(Referenced._fields.index("id"))
 _REQUEST: Final = registry.type_code("ServiceRequest")
-_PATIENT: Final = registry.type_code("Patient")
 _FIRST: Final = ("Task", "ServiceRequest", "Patient", "Consent")
 
 
@@ -186,8 +199,14 @@ _PLACE: Final = {
 """Where the resources of a type stand among the parts."""
 
 
-def _content(part: Referenced) -> bytes:
-    return _minimal_patient(part.content) if part.type_code == _PATIENT else part.content
+_Groups: TypeAlias = list[tuple[str, list[Referenced]]]
+"""Resource types with their parts, in the order of the package."""
+
+
+def _contents(name: str, group: list[Referenced]) -> list[tuple[str, bytes]]:
+    if name == "Patient":
+        return [(each.id, _minimal_patient(each.content)) for each in group]
+    return [(each.id, each.content) for each in group]
 
 
 def _notices(parts: list[Referenced]) -> list[Issue]:
