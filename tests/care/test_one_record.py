@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.care.record.summary import SECTIONS
 from app.fhir_mappings import json_text
 from app.fhir_mappings.validate import validate
 from tests.care.conftest import (
@@ -29,6 +30,8 @@ from tests.care.conftest import (
     release,
     saved,
 )
+
+FUNCTIONING = "http://hl7.org/fhir/us/core/CodeSystem/us-core-category"
 
 PERSON: Json = {
     "resourceType": "Patient",
@@ -247,6 +250,15 @@ async def test_each_section_of_the_summary_has_what_belongs_to_it(world: World) 
             "subject": subject,
         }
 
+    def assessment(code: str) -> Json:
+        return {
+            "resourceType": "ClinicalImpression",
+            "status": "completed",
+            "code": concept("http://loinc.org", code),
+            "summary": "Needs no help at home.",
+            "subject": subject,
+        }
+
     device = {
         "resourceType": "DeviceUseStatement",
         "status": "active",
@@ -266,6 +278,10 @@ async def test_each_section_of_the_summary_has_what_belongs_to_it(world: World) 
         "30954-2": [seen("laboratory"), report],
         "8716-3": [seen("vital-signs")],
         "29762-2": [seen("social-history", "72166-2")],
+        "47420-5": [
+            problem("active") | {"category": [concept(FUNCTIONING, "functional-status")]},
+            assessment("47420-5"),
+        ],
         "10162-6": [seen("exam", "82810-3")],
         "104605-1": [flag("active")],
     }
@@ -273,16 +289,42 @@ async def test_each_section_of_the_summary_has_what_belongs_to_it(world: World) 
     for code, resources in wanted.items():
         stored = [await created(world[RIVER], each) for each in resources]
         expected[code] = [reference(f"{each['resourceType']}/{each['id']}") for each in stored]
-    await created(world[RIVER], flag("inactive"))
+    expected["11450-4"] += expected["47420-5"][:1]  # a limitation is a problem, too
+    for each in (flag("inactive"), assessment("51848-0")):
+        await created(world[RIVER], each)
     bundle = (await world[RIVER].get(f"/Patient/{patient}/$summary")).json()
     assert validate(bundle, expected_type="Bundle") == []
     sections = bundle["entry"][0]["resource"]["section"]
     told = {s["code"]["coding"][0]["code"]: s for s in sections}
-    assert {code: told[code]["entry"] for code in wanted} == expected
+    assert {code: sorted(e["reference"] for e in told[code]["entry"]) for code in wanted} == {
+        code: sorted(e["reference"] for e in entries) for code, entries in expected.items()
+    }
     assert "Call in the morning (active)" in told["104605-1"]["text"]["div"]
     assert "X-ray" in told["30954-2"]["text"]["div"]
     inside = {entry["fullUrl"].rpartition("/fhir/")[2] for entry in bundle["entry"][1:]}
     assert {e["reference"] for s in expected.values() for e in s} <= inside
+
+
+def test_the_summary_has_every_section_of_the_guide_and_the_three_that_it_requires() -> None:
+    # hl7.fhir.uv.ips, Composition: the codes of its section slices; (R) are never left out.
+    guide = {
+        *("11450-4", "48765-2", "10160-0", "11369-6", "47519-4", "46264-8", "30954-2", "8716-3"),
+        *("11348-0", "47420-5", "18776-5", "29762-2", "10162-6", "42348-3", "104605-1"),
+    }
+    assert guide <= {section.code for section in SECTIONS}
+    required = {section.code for section in SECTIONS if section.required}
+    assert required == {"11450-4", "48765-2", "10160-0"}
+
+
+async def test_a_required_section_without_entries_says_why(world: World) -> None:
+    patient = await new_patient(world[RIVER])
+    bundle = (await world[RIVER].get(f"/Patient/{patient}/$summary")).json()
+    sections = bundle["entry"][0]["resource"]["section"]
+    assert [s["code"]["coding"][0]["code"] for s in sections] == ["11450-4", "48765-2", "10160-0"]
+    for section in sections:
+        assert "entry" not in section
+        assert section["emptyReason"]["coding"][0]["code"] == "unavailable"
+        assert section["text"]["status"] == "generated"
 
 
 async def test_the_summary_says_the_same_of_nothing_and_of_what_is_withheld(world: World) -> None:

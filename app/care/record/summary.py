@@ -43,6 +43,9 @@ _PREGNANCY: Final = ",".join(
 )
 """Pregnancy status, and the estimated date of delivery by its three methods."""
 
+_FUNCTIONING: Final = "http://loinc.org|47420-5"
+"""Functional status assessment: what an assessment of it is coded with."""
+
 SECTIONS: Final = (
     Section(
         "11450-4",
@@ -72,6 +75,8 @@ SECTIONS: Final = (
         "Condition",
         (("clinical-status", "inactive,remission,resolved"),),
     ),
+    Section("47420-5", "Functional status", "Condition", (("category", "functional-status"),)),
+    Section("47420-5", "Functional status", "ClinicalImpression", (("code", _FUNCTIONING),)),
     Section("10162-6", "Pregnancy", "Observation", (("code", _PREGNANCY),)),
     Section("29762-2", "Social history", "Observation", (("category", "social-history"),)),
     Section("104605-1", "Alerts", "Flag", (("status", "active"),)),
