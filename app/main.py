@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__, metrics
+from app.care.referrals import expiry
 from app.interactions import definitions
 from app.routers import (
     access,
@@ -105,6 +106,14 @@ def create_app(
                 people,
             )
             await opened.enter_async_context(definitions.watching(database))
+            await opened.enter_async_context(
+                expiry.watching(
+                    database,
+                    writer.write,
+                    (settings.fhir_base,),
+                    settings.consent_end_seconds,
+                )
+            )
             if settings.metrics_port is not None:
                 await opened.enter_async_context(
                     metrics.sampling(database.connections, __version__)

@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     claimed_profiles: Literal["ignore", "known", "all"] = "ignore"
     """Profiles claimed in `meta.profile` that a write must keep: `known` ones, or `all`, each known."""
 
+    consent_end_seconds: float = Field(default=15.0, ge=0)
+    """How often, in seconds, to look whom to tell that a Consent has run out; 0 for never, in this process."""
+
     demo: bool = False
     """Whether demonstration data and clients are loaded; never set it where real records are."""
 

@@ -8,7 +8,7 @@ transaction) obeys the same rules. Neighbours: `app.interactions.writing` calls 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -37,13 +37,17 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A write's transaction as a guard finds it; what it reads, it reads as the caller."""
+    """A write's transaction as a guard finds it; what it reads, it reads as the caller.
+
+    also: rids of what a guard has itself written, for the audit row.
+    """
 
     connection: WriteConnection
     caller: Caller
     now: datetime
     base_urls: tuple[str, ...]
     planned: tuple[Planned, ...]
+    also: list[int] = field(default_factory=list)
 
 
 class Guard(Protocol):

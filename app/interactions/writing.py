@@ -112,15 +112,18 @@ async def _carry_out(
         return written
     changed = [plan for plan in plans if not plan.unchanged]
     further: list[Operation] = []
+    moment = _moment(connection, caller, changed, rules, now)
     for guard in rules.guards:
-        further += await guard.after(_moment(connection, caller, changed, rules, now))
+        further += await guard.after(moment)
+    if moment.also:
+        written[0] = replace(written[0], also=tuple(moment.also))
     if further:
         if round_ == _ROUNDS:
             raise RuntimeError("guards answer one another without end")
         check_valid([(o.resource, o) for o in further])
         more = await _further(connection, caller, further, rules, now, round_ + 1)
         also = tuple(rid for each in more for rid in each.rids)
-        written[0] = replace(written[0], also=also)
+        written[0] = replace(written[0], also=(*written[0].also, *also))
     return written
 
 

@@ -51,7 +51,13 @@ _KEPT: Final = (
     "propagate",
     "may_compile",
     "consents_of",
-    "tasks_of",
+    "in_doubt",
+    "tasks_about",
+    "tasks_in_doubt",
+    "note_tasks",
+    "take_up_end",
+    "put_off_ends",
+    "put_ends",
     "same_person_of",
     "is_linked",
     "link_person",
@@ -150,7 +156,7 @@ DO $$ BEGIN
     REVOKE EXECUTE ON FUNCTION tl.put_search FROM {service_role};
   END IF;
 END $$;
-REVOKE EXECUTE ON FUNCTION tl.store_search FROM {service_role};
+REVOKE EXECUTE ON FUNCTION tl.store_search, tl.tasks_about FROM {service_role};
 GRANT USAGE ON SEQUENCE tl.rid TO {service_role};
 GRANT SELECT, INSERT, DELETE ON tl.kept_cursor TO {service_role};
 GRANT SELECT ON tl.resource_type, tl.directory_epoch TO {service_role}, {KEEPER};
@@ -158,6 +164,7 @@ GRANT SELECT ON tl.routine TO {service_role};
 GRANT UPDATE ON tl.directory_epoch TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE, DELETE ON tl.consent_authority TO {KEEPER};
 GRANT SELECT, INSERT, DELETE ON tl.same_person TO {KEEPER};
+GRANT SELECT, INSERT, UPDATE, DELETE ON tl.consent_end TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE ON tl.client, tl.signing_key, tl.server_secret TO {service_role};
 GRANT SELECT, INSERT, DELETE ON tl.used_assertion, tl.revoked_token TO {service_role};
 GRANT SELECT (organization, privacy_officer, revoked_at) ON tl.client TO {KEEPER};

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from app.consent import purposes
@@ -63,38 +63,19 @@ async def seen_by(
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRow:
-    """A Task about a survivor, whoever wrote it."""
+async def employers(connection: WriteConnection, practitioners: Sequence[int]) -> dict[int, int]:
+    """Practitioner rid to the rid of an organization that it acts for now, by its PractitionerRole.
 
-    rid: int
-    id: str
-    custodian: int
-    content: bytes
-
-
-async def tasks_of(
-    connection: WriteConnection, survivor: int, task_type: int, consent_type: int
-) -> list[TaskRow]:
-    """Every Task about a survivor; only in a transaction that wrote a Consent about them.
-
-    For the service itself: nothing of it may be told to the caller.
+    A role that whoever keeps the Practitioner has recorded comes first: anybody may say of the staff of others
+    that they work for them.
     """
     rows = await connection.fetch(
-        "SELECT * FROM tl.tasks_of($1, $2::smallint, $3::smallint)",
-        survivor,
-        task_type,
-        consent_type,
-    )
-    return [TaskRow(row["rid"], row["id"], row["custodian"], row["content"]) for row in rows]
-
-
-async def employers(connection: WriteConnection, practitioners: Sequence[int]) -> dict[int, int]:
-    """Practitioner rid to the rid of an organization that it acts for now, by its PractitionerRole."""
-    rows = await connection.fetch(
-        "SELECT DISTINCT ON (member) member, within FROM tl.membership WHERE member = ANY ($1::bigint[]) "
-        "AND within IS NOT NULL AND valid_from <= statement_timestamp() "
-        "AND valid_to > statement_timestamp() ORDER BY member, within",
+        "SELECT DISTINCT ON (m.member) m.member, m.within FROM tl.membership m "
+        "LEFT JOIN tl.resource role ON role.rid = m.source "
+        "LEFT JOIN tl.resource person ON person.rid = m.member "
+        "WHERE m.member = ANY ($1::bigint[]) AND m.within IS NOT NULL "
+        "AND m.valid_from <= statement_timestamp() AND m.valid_to > statement_timestamp() "
+        "ORDER BY m.member, role.custodian = person.custodian DESC NULLS LAST, m.within",
         list(practitioners),
     )
     return {row["member"]: row["within"] for row in rows}

@@ -2,7 +2,7 @@
 
 Before: is the move theirs, with the reason and output it needs, and is what was agreed left as it was?
 After: may the addressee receive it, and who must be told that an addressee has lost sight of a Task?
-Neighbours: `transitions` (the table), `parties` (who is who), `app.interactions.guards`.
+Neighbours: `transitions` (the table), `parties` (who is who), `sight` (the notes), `app.interactions.guards`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from app.care import reading
 from app.care.referrals import parties as parties_
+from app.care.referrals import sight
 from app.care.referrals.parties import Party
 from app.care.referrals.transitions import (
     NEW,
-    OPEN,
     Actor,
     Lacking,
     NoSuchTransition,
@@ -25,7 +25,6 @@ from app.care.referrals.transitions import (
     judge,
 )
 from app.errors import FhirError, Issue, IssueCode, fhir_error
-from app.fhir_mappings import json_text, registry
 from app.interactions.guards import Moment, Planned
 from app.interactions.operation import Operation
 from app.storage import receivers
@@ -43,11 +42,6 @@ _REQUESTERS: Final = (
     "groupIdentifier",
 )
 """What the owner who answers may not change."""
-
-LOST_SIGHT: Final = (
-    "This request is no longer with its receiver. Please ask the person what they would like next."
-)
-"""Neutral on purpose: it says neither that a consent was withdrawn nor by whom."""
 
 
 class ReferralGuard:
@@ -76,7 +70,8 @@ class ReferralGuard:
             if each.type == "Consent"
             for subject in each.subjects
         }
-        return [note for survivor in sorted(survivors) for note in await _notes(moment, survivor)]
+        moment.also.extend(each.rid for each in await sight.tell(moment, survivors))
+        return ()
 
 
 def _governed(planned: Planned) -> bool:
@@ -225,30 +220,3 @@ async def _not_receivable(moment: Moment, planned: Planned, missing: Sequence[st
         "This Task cannot be sent to this owner; speak with the survivor or with who keeps their record.",
         expression,
     )
-
-
-async def _notes(moment: Moment, survivor: int) -> list[Operation]:
-    """Notes on the open Tasks whose owner sees them no more, written in the name of their custodians."""
-    rows = await receivers.tasks_of(
-        moment.connection, survivor, registry.type_code("Task"), registry.type_code("Consent")
-    )
-    notes = []
-    for row in rows:
-        task = reading.parsed(row.content)
-        if not is_referral(task) or task.get("status") not in OPEN:
-            continue
-        if any(note.get("text") == LOST_SIGHT for note in task.get("note", ())):
-            continue
-        key = reading.local(task.get("owner"), moment.base_urls)
-        found = await parties_.find(moment, [task.get("owner")])
-        owner = found.get("/".join(key)) if key else None
-        if owner is None or owner.organization == row.custodian:
-            continue
-        if row.rid in await receivers.seen_by(
-            moment.connection, owner.identity(), [row.rid], moment.caller
-        ):
-            continue
-        note = {"time": json_text.instant(moment.now), "text": LOST_SIGHT}
-        noted = task | {"note": [*task.get("note", ()), note]}
-        notes.append(Operation("Task", row.id, noted, on_behalf_of=row.custodian))
-    return notes

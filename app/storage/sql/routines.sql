@@ -416,8 +416,9 @@ END $$;
 -- what compiling asks first, so that it is no way to read.
 CREATE OR REPLACE FUNCTION tl.may_compile(survivor bigint) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
-  SELECT EXISTS (SELECT FROM resource r WHERE (r.patient = survivor OR survivor = ANY (r.co_subjects))
-                   AND r.xmin = pg_current_xact_id()::xid)
+  -- First by what is indexed: looking through everybody's further subjects took as long as there are rows.
+  SELECT EXISTS (SELECT FROM resource r WHERE r.patient = survivor AND r.xmin = pg_current_xact_id()::xid)
+      OR EXISTS (SELECT FROM resource r WHERE survivor = ANY (r.co_subjects) AND r.xmin = pg_current_xact_id()::xid)
       OR EXISTS (SELECT FROM consent_authority a JOIN resource r ON r.rid = a.consent
                  WHERE a.officer AND r.patient IS NULL AND r.xmin = pg_current_xact_id()::xid)
 $$;
@@ -519,21 +520,119 @@ BEGIN
     ORDER BY c.rid;
 END $$;
 
--- The Tasks about a survivor, so that those who wait are told when a receiver has lost sight. Opens only inside
--- a transaction that has just written a Consent about that survivor; its caller never passes the rows on.
-CREATE OR REPLACE FUNCTION tl.tasks_of(survivor bigint, task_type smallint, consent_type smallint)
-RETURNS TABLE (rid bigint, id text, custodian bigint, content bytea)
+-- True inside a transaction that has just written a Consent about the survivor, or has taken up the end of one.
+CREATE OR REPLACE FUNCTION tl.in_doubt(survivor bigint, consent_type smallint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+  SELECT EXISTS (
+    SELECT FROM consent_end e WHERE e.patient = survivor AND e.taken_up AND e.xmin = pg_current_xact_id()::xid)
+  OR EXISTS (
+    SELECT FROM link l JOIN resource r ON r.rid = l.source
+    WHERE l.target = ANY (array(SELECT s.rid FROM same_person_of(survivor) s)) AND l.parameter = 0
+      AND r.type = consent_type AND r.xmin = pg_current_xact_id()::xid)
+$$;
+
+-- The Tasks about a survivor: those that name them, and those that name somebody who is the same person.
+CREATE OR REPLACE FUNCTION tl.tasks_about(survivor bigint, task_type smallint) RETURNS SETOF tl.resource
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+  WITH person AS (SELECT array(SELECT s.rid FROM same_person_of(survivor) s) AS rids)
+  SELECT t.* FROM resource t WHERE t.type = task_type AND NOT t.deleted AND t.rid IN (
+    SELECT r.rid FROM resource r, person p WHERE r.patient = ANY (p.rids) AND r.type = task_type
+    UNION
+    SELECT l.source FROM link l, person p WHERE l.target = ANY (p.rids) AND l.parameter = 0)
+  ORDER BY t.rid
+$$;
+
+-- Which Tasks about a survivor there are, whoever wrote them, so that those who wait are told when a receiver has
+-- lost sight. Each is locked as its own writer would lock it, so that no answer of the receiver's is written over.
+CREATE OR REPLACE FUNCTION tl.tasks_in_doubt(survivor bigint, task_type smallint, consent_type smallint)
+RETURNS TABLE (rid bigint, custodian bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
 BEGIN
-  IF NOT EXISTS (
-    SELECT FROM resource r WHERE r.type = consent_type AND (r.patient = survivor OR survivor = ANY (r.co_subjects))
-      AND r.xmin = pg_current_xact_id()::xid
-  ) THEN
+  IF NOT in_doubt(survivor, consent_type) THEN
     RAISE EXCEPTION 'no Consent was written about this survivor' USING ERRCODE = 'insufficient_privilege';
   END IF;
-  RETURN QUERY
-    SELECT t.rid, t.id, t.custodian, t.content FROM resource t
-    WHERE t.patient = survivor AND t.type = task_type AND NOT t.deleted ORDER BY t.rid;
+  PERFORM pg_advisory_xact_lock(k.key) FROM (
+    SELECT DISTINCT hashtextextended(t.id, t.type::bigint) AS key FROM tasks_about(survivor, task_type) t
+    ORDER BY 1 OFFSET 0) AS k;
+  RETURN QUERY SELECT t.rid, t.custodian FROM tasks_about(survivor, task_type) t;
+END $$;
+
+-- One version more of Tasks that differs in a note alone: labels, data subjects and what finds them stay. Of the
+-- writer's own Tasks, in a transaction such as above, and of the version that was read.
+CREATE OR REPLACE FUNCTION tl.note_tasks(
+  rids bigint[], versions integer[], stamp timestamptz, contents bytea[], task_type smallint, consent_type smallint
+) RETURNS TABLE (rid bigint, id text, custodian bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+DECLARE me bigint := tl.writer();
+BEGIN
+  IF EXISTS (
+    SELECT FROM unnest(rids, versions) AS n(rid, version) LEFT JOIN resource x ON x.rid = n.rid
+    WHERE x.version IS DISTINCT FROM n.version OR x.type <> task_type OR x.deleted OR x.custodian <> me
+      OR NOT EXISTS (SELECT FROM unnest(x.patient || coalesce(x.co_subjects, '{}')) AS s(rid)
+                     WHERE in_doubt(s.rid, consent_type))
+  ) THEN
+    RAISE EXCEPTION 'the writer may not note this' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  INSERT INTO resource_history (rid, type, version, last_updated, deleted, open, patient, co_subjects, custodian,
+           labels, clinical_from, clinical_to, codes, refs, authors, content, inline_masks)
+    SELECT x.rid, x.type, x.version, x.last_updated, x.deleted, x.open, x.patient, x.co_subjects, x.custodian,
+           x.labels, x.clinical_from, x.clinical_to, x.codes,
+           array(SELECT DISTINCT l.target FROM link l WHERE l.source = x.rid AND l.parameter = 0),
+           array(SELECT DISTINCT l.target FROM link l WHERE l.source = x.rid AND l.author),
+           x.content, x.inline_masks
+    FROM resource x WHERE x.rid = ANY (rids);
+  UPDATE resource x SET version = x.version + 1, last_updated = stamp, content = n.content
+    FROM unnest(rids, contents) AS n(rid, content) WHERE x.rid = n.rid;
+  UPDATE index_token i SET last_updated = stamp WHERE i.rid = ANY (rids);
+  UPDATE index_date i SET last_updated = stamp WHERE i.rid = ANY (rids);
+  UPDATE index_string i SET last_updated = stamp WHERE i.rid = ANY (rids);
+  UPDATE index_number i SET last_updated = stamp WHERE i.rid = ANY (rids);
+  UPDATE index_text i SET last_updated = stamp WHERE i.rid = ANY (rids);
+  RETURN QUERY SELECT x.rid, x.id, x.custodian FROM resource x WHERE x.rid = ANY (rids) ORDER BY x.rid;
+END $$;
+
+-- Take up a survivor one of whose permits has ended: the ends that are due, together, in one process alone.
+CREATE OR REPLACE FUNCTION tl.take_up_end() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+DECLARE survivor bigint;
+BEGIN
+  SELECT e.patient INTO survivor FROM consent_end e WHERE NOT e.taken_up AND e.due <= statement_timestamp()
+    ORDER BY e.due LIMIT 1 FOR UPDATE SKIP LOCKED;
+  UPDATE consent_end e SET taken_up = true
+    WHERE e.patient = survivor AND NOT e.taken_up AND e.due <= statement_timestamp();
+  RETURN survivor;
+END $$;
+
+CREATE OR REPLACE FUNCTION tl.put_off_ends(a_while interval) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+BEGIN
+  UPDATE consent_end e SET due = statement_timestamp() + a_while WHERE e.ctid = (
+    SELECT o.ctid FROM consent_end o WHERE NOT o.taken_up AND o.due <= statement_timestamp()
+    ORDER BY o.due LIMIT 1 FOR UPDATE SKIP LOCKED);
+END $$;
+
+-- Note when a survivor's permits end, for whoever takes it up then; and that somebody is to look soon, because it
+-- may have been no Consent of theirs that changed them (a policy for all, a link of two Patients).
+CREATE OR REPLACE FUNCTION tl.put_ends(survivor bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+DECLARE tasks smallint := (SELECT t.code FROM resource_type t WHERE t.name = 'Task');
+BEGIN
+  IF NOT may_compile(survivor) THEN
+    RAISE EXCEPTION 'nothing was written about this survivor' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  DELETE FROM consent_end WHERE patient = survivor;
+  INSERT INTO consent_end (patient, ends, due)
+    SELECT survivor, e.moment, e.moment FROM (
+      SELECT g.valid_to FROM consent_grant g WHERE g.patient = survivor AND g.consent IS NOT NULL
+      UNION
+      -- A period that no column can carry (app/consent/residual.py): either end of it may end a permit.
+      SELECT to_timestamp((edge #>> '{}')::numeric / 1000000)
+      FROM consent_grant g, jsonb_path_query(g.residual, '$[*][*] ? (@[1] == "valid")[2][*]') AS edge
+      WHERE g.patient = survivor AND jsonb_typeof(edge) = 'number'
+    ) AS e(moment) WHERE e.moment > statement_timestamp() AND e.moment < 'infinity'
+    UNION
+    SELECT survivor, statement_timestamp(), statement_timestamp()
+    WHERE EXISTS (SELECT FROM tasks_about(survivor, tasks));
 END $$;
 
 -- The policies for all survivors: Consents of a privacy officer that name no patient. No survivor's data.
@@ -578,6 +677,7 @@ BEGIN
   ) SELECT patient, grantee, actions, purposes, valid_from, valid_to, forbidden, any_of, custodian, excluded, types,
     not_types, data_from, data_to, residual, consent, provision
   FROM jsonb_populate_recordset(NULL::consent_grant, grants);
+  PERFORM put_ends(survivor);
 END $$;
 
 CREATE OR REPLACE FUNCTION tl.put_memberships(
