@@ -5,13 +5,14 @@ Neighbours: `validity` (before), `risk` and `escalation` (after), `app.interacti
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from app.care.questionnaires.escalation import escalation
 from app.care.questionnaires.finding import questionnaire_of, value_sets
-from app.care.questionnaires.risk import graver, risks
+from app.care.questionnaires.risk import graver, risks, unknown
 from app.care.questionnaires.validity import check
 from app.consent import labels, purposes
 from app.errors import FhirError, Issue
@@ -23,6 +24,8 @@ from app.storage.database import TransactionReader
 from app.storage.identities import Identity, resolve_caller
 
 Json = dict[str, Any]
+
+_PATIENT: Final = re.compile(r"(^|/)Patient/[^/]+$")
 
 
 class QuestionnaireGuard:
@@ -47,12 +50,13 @@ class QuestionnaireGuard:
         """The escalation of what a response tells now and did not tell before."""
         further: list[Operation] = []
         for planned, response in _responses(moment):
-            subject = response.get("subject")
-            asked = await _questionnaire(moment, response) if subject else None
-            if asked is None or subject is None:
+            subject = _subject(response)
+            if subject is None:
                 continue
+            asked = await _questionnaire(moment, response) or unknown(response)
             before = _previous(planned)
-            known = risks(asked, before) if before else []
+            # What was told of somebody else, or of nobody, has not been told of this person.
+            known = risks(asked, before) if before and _subject(before) == subject else []
             found = [each for each in risks(asked, response) if graver(each, known)]
             if not found:
                 continue
@@ -75,6 +79,15 @@ class QuestionnaireGuard:
                     for url, resource in made
                 ]
         return further
+
+
+def _subject(response: Json) -> dict[str, Any] | None:
+    """Whom a response is about: its subject, else the person who gave the answers themselves; None: nobody."""
+    subject: dict[str, Any] | None = response.get("subject")
+    source = response.get("source")
+    if subject is None and source and _PATIENT.search(str(source.get("reference", ""))):
+        return dict(source)
+    return subject
 
 
 async def _acting(moment: Moment, planned: Planned) -> tuple[int, str] | None:

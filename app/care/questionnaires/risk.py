@@ -5,6 +5,7 @@ Neighbours: `scoring` weighs answers, `escalation` says what must then exist.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,11 +13,12 @@ from typing import Any, Final
 
 from app.care.data_files import packaged
 from app.care.questionnaires.enabling import Enabling
-from app.care.questionnaires.items import Item, Json, coding_key, items
-from app.care.questionnaires.scoring import item_weight
+from app.care.questionnaires.items import Item, Json, coding_key, given, items
+from app.care.questionnaires.scoring import gravest_weight
 
 _DATA: Final = packaged("risk-rules.json")
 _RULES: Final[Sequence[Mapping[str, Any]]] = _DATA["rules"]
+_LOINC: Final = re.compile(r"\d{1,7}-\d")
 _LEVELS: Final = ("none", "low", "moderate", "high")
 
 
@@ -65,6 +67,38 @@ def risks(questionnaire: Json, response: Json) -> list[Risk]:
     return found
 
 
+def unknown(response: Json) -> Json:
+    """What a response tells of its Questionnaire where that is not known here: its questions, by their linkIds.
+
+    A linkId that ends in a LOINC code, as LOINC's own forms have them (`/44249-1/44260-8`), asks that question;
+    the codes of all rules that ask one of these make it their Questionnaire. So a danger that is told in
+    LOINC's terms is not missed because a form was never sent here.
+    """
+    asked: list[dict[str, Any]] = []
+    codes: set[str] = set()
+    for each in given(response):
+        if _LOINC.fullmatch(code := each.link_id.rpartition("/")[2]):
+            codes.add(code)
+            asked.append(
+                {
+                    "linkId": each.link_id,
+                    "type": "open-choice",
+                    "code": [{"system": "http://loinc.org", "code": code}],
+                }
+            )
+    known = [
+        name
+        for rule in _RULES
+        if codes & {c["item"] for t in rule["tiers"] for c in t.get("any", t.get("all", ()))}
+        for name in rule.get("codes", ())
+    ]
+    systems = [name.partition("|") for name in known]
+    return {
+        "item": asked,
+        "code": [{"system": system, "code": code} for system, _, code in systems],
+    }
+
+
 def _pair(text: str) -> tuple[str, str]:
     system, _, code = text.partition("|")
     return system, code
@@ -87,7 +121,7 @@ def _tier(rule: Mapping[str, Any], questionnaire: Json, response: Json) -> Mappi
     def holds(condition: Mapping[str, Any]) -> bool:
         weighing = {"weights": _DATA["answers"], "method": "sum"}
         weights = [
-            item_weight(weighing, questionnaire, item, response) or Decimal(0)
+            gravest_weight(weighing, questionnaire, item, response)
             for item in by_name.get(condition["item"], ())
             if enabling.enabled(item)
         ]

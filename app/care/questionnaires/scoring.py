@@ -7,7 +7,7 @@ Pinned: hl7.org/fhir/R4/extension-ordinalvalue.html. Neighbours: `items`, `enabl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
@@ -131,12 +131,38 @@ def _weighs(rule: Mapping[str, Any], questionnaire: Json, item: Item) -> bool:
 def item_weight(
     rule: Mapping[str, Any], questionnaire: Json, item: Item, response: Json
 ) -> Decimal | None:
-    """What the answer to one question weighs; None where there is none, or none that weighs."""
-    answer = next(
-        (a for each in given(response) if each.link_id == item.link_id for a in each.answers), None
-    )
-    found = value(answer) if answer is not None else None
-    if answer is None or found is None:
+    """What the answer to one question weighs, the first where there are several; None where none weighs."""
+    answer = next(_answers(item, response), None)
+    return None if answer is None else _weighed(rule, questionnaire, item, answer)
+
+
+def gravest_weight(
+    rule: Mapping[str, Any], questionnaire: Json, item: Item, response: Json
+) -> Decimal:
+    """The most that any answer to one question weighs, 0 without any: by what is stated and by the table.
+
+    For danger, where neither a second answer nor a weight that somebody states may hide what was said.
+    """
+    weights = [Decimal(0)]
+    for answer in _answers(item, response):
+        found = value(answer)
+        by_table = _by_table(rule, item, found[1]) if found else None
+        stated = _weighed(rule, questionnaire, item, answer)
+        weights += [each for each in (by_table, stated) if each is not None]
+    return max(weights)
+
+
+def _answers(item: Item, response: Json) -> Iterator[Json]:
+    for each in given(response):
+        if each.link_id == item.link_id:
+            yield from each.answers
+
+
+def _weighed(
+    rule: Mapping[str, Any], questionnaire: Json, item: Item, answer: Json
+) -> Decimal | None:
+    found = value(answer)
+    if found is None:
         return None
     content = found[1]
     stated = _stated(questionnaire, item, answer, content)

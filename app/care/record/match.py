@@ -13,6 +13,9 @@ from typing import Any, Final
 
 Json = Mapping[str, Any]
 
+_MOST: Final = 20
+"""Identifiers and family names of a person that are looked for."""
+
 GRADE: Final = "http://hl7.org/fhir/StructureDefinition/match-grade"
 
 
@@ -56,21 +59,25 @@ def match(wanted: Json, candidate: Json) -> Match | None:
 
 
 def queries(wanted: Json) -> list[list[tuple[str, str]]]:
-    """The searches that find candidates: by each identifier, by name and birth date, by telephone."""
+    """The searches that find candidates, four at most: by identifier, family name, birth date and given name.
+
+    A telephone alone finds nobody: it is not enough for a match.
+    """
     found = [
-        [("identifier", f"{i.get('system', '')}|{i['value']}")]
-        for i in wanted.get("identifier", ())
-        if "value" in i
+        [
+            ("identifier", f"{_escaped(i.get('system', ''))}|{_escaped(i['value'])}")
+            for i in wanted.get("identifier", ())
+            if "value" in i
+        ]
     ]
-    found += [
-        [("family", _escaped(name["family"]))]
-        for name in wanted.get("name", ())
-        if name.get("family")
-    ]
+    names = wanted.get("name", ())
+    found.append([("family", _escaped(name["family"])) for name in names if name.get("family")])
+    # Several values of one parameter are one search: whoever sends a thousand identifiers asks once.
+    made = [[(each[0][0], ",".join(value for _, value in each[:_MOST]))] for each in found if each]
     if wanted.get("birthDate"):
-        given = [g for n in wanted.get("name", ()) for g in n.get("given", ())]
-        found += [[("birthdate", wanted["birthDate"]), ("given", _escaped(g))] for g in given[:2]]
-    return found
+        given = [g for n in names for g in n.get("given", ())]
+        made += [[("birthdate", wanted["birthDate"]), ("given", _escaped(g))] for g in given[:2]]
+    return made
 
 
 def _escaped(text: str) -> str:

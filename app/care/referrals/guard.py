@@ -34,12 +34,8 @@ _AGREED: Final = ("intent", "code", "focus", "for", "requester", "authoredOn", "
 
 _REQUESTERS: Final = (
     *_AGREED,
-    "owner",
-    "priority",
-    "input",
-    "partOf",
-    "basedOn",
-    "groupIdentifier",
+    *("owner", "priority", "input", "partOf", "basedOn", "groupIdentifier"),
+    *("description", "reasonCode", "reasonReference", "performerType", "encounter", "location"),
 )
 """What the owner who answers may not change."""
 
@@ -92,18 +88,32 @@ async def _parties(moment: Moment, tasks: Sequence[Planned]) -> dict[str, Party]
 
 
 def _faults(moment: Moment, planned: Planned, found: Mapping[str, Party]) -> Sequence[Issue | None]:
-    before, task = reading.previous(planned), planned.resource
+    before, task = _before(planned), planned.resource
     custodian = planned.current.custodian if planned.current else moment.caller.organization
     # The capacity is that of the Task as it stood: nobody makes himself requester or owner by the same write.
     actors = parties_.actors(moment, found, before or task or {}, custodian)
     where = planned.where or "Task"
     if task is None:
         return [_deletion(before or {}, actors, where)]
-    status = str(before["status"]) if before else NEW
-    return [
-        _move(status, task, actors, where),
-        *(_kept(before, task, actors, where) if before else ()),
-    ]
+    if before is None:
+        return [_move(NEW, task, actors, where)]
+    if not actors and before["status"] == task.get("status"):
+        return [_not_a_party(where)]
+    return [_move(str(before["status"]), task, actors, where), *_kept(before, task, actors, where)]
+
+
+def _before(planned: Planned) -> Mapping[str, Any] | None:
+    """The referral as it stood; None where there was none, also where a Task only now becomes one."""
+    before = reading.previous(planned)
+    return before if before is not None and is_referral(before) else None
+
+
+def _not_a_party(where: str) -> Issue:
+    return Issue(
+        IssueCode.FORBIDDEN,
+        "Only the requester and the owner of a referral write its Task, whoever else may correct the record.",
+        (where,),
+    )
 
 
 def _deletion(before: Mapping[str, Any], actors: frozenset[Actor], where: str) -> Issue | None:
@@ -171,7 +181,7 @@ def _kept(
 
 
 def _is_sent(planned: Planned) -> bool:
-    task, before = planned.resource, reading.previous(planned)
+    task, before = planned.resource, _before(planned)
     if task is None or task.get("status") != "requested":
         return False
     return (

@@ -21,6 +21,11 @@ NEW: Final = "(new)"
 OPEN: Final[frozenset[str]] = frozenset(_TABLE["open"])
 """Statuses in which somebody still waits for an answer."""
 
+_ORDERS: Final = frozenset(
+    {"order", "original-order", "reflex-order", "filler-order", "instance-order"}
+)
+"""Intents that are orders: a finer one is no way round the table."""
+
 FULFILL: Final = "fulfill"
 _CODE_SYSTEMS: Final = frozenset(
     {
@@ -82,15 +87,21 @@ MOVES: Final[Mapping[tuple[str, str], frozenset[Actor]]] = _moves()
 def is_referral(task: Mapping[str, Any]) -> bool:
     """True for the Task of a referral: an order to fulfil, or one whose focus is a ServiceRequest.
 
-    A Task for one's own staff (a call back, a review) has neither and is not governed here.
+    An order of any kind (R4's request-intent). A Task for one's own staff (a call back, a review) has neither
+    and is not governed here.
     """
-    if task.get("intent") != "order":
+    if task.get("intent") not in _ORDERS:
         return False
     codings = task.get("code", {}).get("coding", ())
     if any(c.get("code") == FULFILL and c.get("system") in _CODE_SYSTEMS for c in codings):
         return True
     focus = task.get("focus", {})
     reference = str(focus.get("reference", ""))
+    if reference.startswith("#"):
+        return any(
+            each.get("id") == reference[1:] and each.get("resourceType") == "ServiceRequest"
+            for each in task.get("contained", ())
+        )
     return focus.get("type") == "ServiceRequest" or "ServiceRequest/" in reference
 
 
