@@ -27,7 +27,7 @@ def test_the_documentation_states_every_cut_and_threshold_of_the_data() -> None:
         change = each.get("change", {})
         *numbers, source = told[each["name"]]
         assert numbers == [
-            f"{low}–{high}",
+            f"{low} to {high}",
             ", ".join(map(str, each.get("cutoffs", ()))) or "none",
             str(change.get("reliable", "none")),
             str(change.get("meaningful", "none")),
