@@ -291,7 +291,10 @@ _SCOPES = (
         " + scope_sql.mark(row)",
     ),
     Mutant(
-        "scopes filled in", SCOPES, "    if scope is None:\n", "    if scope is not None or True:\n"
+        "scopes filled in",
+        SCOPES,
+        "    if scope is None or NOT_NARROWED in text:\n",
+        "    if True:\n",
     ),
     Mutant("types of whole scopes", SCOPES, "{row}.type = ANY ({whole})", "true"),
     Mutant(

@@ -83,7 +83,7 @@ async def test_a_call_is_planned_within_the_hours_that_are_safe(
     if status == 422:
         assert answer.json()["issue"][0]["expression"] == ["Task.restriction.period.start"]
         assert "within those hours" in diagnostics(answer)
-        assert "555" not in answer.text
+        assert "503-555" not in answer.text
 
 
 async def test_a_number_without_hours_binds_nobody(world: World) -> None:
@@ -196,7 +196,7 @@ async def test_documents_show_the_alias_the_substitute_address_and_no_unsafe_num
         answer = await world[SHELTER].get(f"/Task/{made['id']}/$referral-package{path}")
         assert "Sky" in answer.text
         assert "Marlowe" not in answer.text
-        assert "555" not in answer.text
+        assert "503-555" not in answer.text
     await created(world[RIVER], release(patient, HARBOR))
     for agency in (RIVER, HARBOR):
         summary = await world[agency].get(f"/Patient/{patient}/$summary")
