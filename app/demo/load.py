@@ -64,6 +64,7 @@ CLIENTS: Final = (
         privacy_officer=True,
     ),
     Registration("county-police", "county-police", "system/*.rs", ("HLEGAL",), "HLEGAL"),
+    Registration("coast-university", "coast-university", "system/*.rs", ("HRESCH",), "HRESCH"),
     Registration(
         "survivor-b-app",
         "river-clinic",

@@ -25,6 +25,7 @@ ASKED: Final = (
     ("bridge-legal-aid", "COC"),
     ("privacy-officer", "HCOMPL"),
     ("county-police", "HLEGAL"),
+    ("coast-university", "HRESCH"),
     ("survivor-b-app", "PATRQT"),
 )
 """Client and purpose of each section: a purpose that nobody agreed to shows less."""

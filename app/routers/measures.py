@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +14,11 @@ from app.fhir_mappings import json_text
 from app.routers.answer import fhir_response
 from app.routers.service import Seen, service_of
 from app.storage.database import Caller
+
+_SUMMARIES: Final = ("summary", "population")
+_KNOWN: Final = frozenset(
+    {"periodStart", "periodEnd", "reportType", "_format", "_pretty", "_summary", "_elements"}
+)
 
 router = APIRouter(tags=["measures"])
 
@@ -27,6 +34,15 @@ async def evaluate(request: Request) -> Response:
         if not start or not end:
             name = "periodEnd" if start else "periodStart"
             raise fhir_error(IssueCode.REQUIRED, "Give periodStart and periodEnd.", name)
+        for name, value in request.query_params.multi_items():
+            # Read past, they would give counts where persons were asked for, or counts of everybody.
+            if name not in _KNOWN or (name == "reportType" and value not in _SUMMARIES):
+                raise fhir_error(
+                    IssueCode.NOT_SUPPORTED,
+                    "A report tells counts of all who may be seen (reportType summary): leave this out.",
+                    name,
+                    status=400,
+                )
         made = await measures.evaluate(
             service.database,
             caller,

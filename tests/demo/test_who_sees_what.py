@@ -113,3 +113,22 @@ async def test_a_draft_and_a_goal_of_her_own_are_hers(service: Service) -> None:
     assert (await service.get("survivor-b-app", draft, "PATRQT")).status_code == 200
     assert (await service.get("river-clinic", goal, "TREAT")).status_code == 200
     assert (await service.get("open-door-shelter", goal, "TREAT")).status_code == 404
+
+
+async def test_research_reads_the_scores_that_she_agreed_to_and_no_name(service: Service) -> None:
+    async def told(path: str) -> list[str]:
+        found = await _search(service, "coast-university", path, "HRESCH")
+        return sorted(each["id"] for each in found)
+
+    series = [f"survivor-a-life-{what}" for what in ("quality", "stability", "together")]
+    expected = [f"{each}-{when}" for each in series for when in ("baseline", "later")]
+    everything = "/Observation?_include=Observation:subject&_include=Observation:derived-from"
+    assert await told(everything) == expected
+    for type_ in ("Patient", "QuestionnaireResponse", "Consent", "ResearchSubject", "Condition"):
+        assert await told(f"/{type_}") == [], type_
+    hidden = await service.get("coast-university", "/Patient/survivor-a", "HRESCH")
+    missing = await service.get("coast-university", "/Patient/none", "HRESCH")
+    assert (hidden.status_code, hidden.content) == (404, missing.content)
+    # Her clinic sees who takes part, and by which consent.
+    (part,) = await _search(service, "river-clinic", "/ResearchSubject", "TREAT")
+    assert part["consent"] == {"reference": "Consent/survivor-a-consent-research"}

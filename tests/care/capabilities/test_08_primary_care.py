@@ -61,5 +61,9 @@ async def test_primary_care_gets_medication_and_not_therapy_notes(world: World) 
     bundle = (await world[RIVER].get(f"/Patient/{patient}/$summary")).json()
     kinds = [entry["resource"]["resourceType"] for entry in bundle["entry"]]
     assert "MedicationStatement" in kinds
+    everything = await found(world[RIVER], f"/Patient/{patient}/$everything")
+    told = {each["resourceType"] for each in everything}
+    assert {"Patient", "CareTeam", "MedicationStatement"} <= told
+    assert "DocumentReference" not in told
     assert (await world[RIVER].get(f"/DocumentReference/{therapy['id']}")).status_code == 404
     assert await found(world[RIVER], f"/DocumentReference?patient=Patient/{patient}") == []

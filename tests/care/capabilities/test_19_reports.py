@@ -5,18 +5,29 @@ from __future__ import annotations
 import pytest
 
 from app.care.measures import withheld
+from app.consent.labels import PROGRAM_SYSTEM
+from app.security import clients
 from tests.care.conftest import (
     LEGAL,
+    RIVER,
     SHELTER,
+    Agency,
     Json,
     World,
+    actor,
+    classes,
+    concept,
+    consent,
     created,
     done,
+    found,
     new_patient,
     observation,
     post,
+    saved,
     transaction,
 )
+from tests.spine.conftest import ACT_REASON
 
 QUERY = "application/x-fhir-query"
 
@@ -59,6 +70,88 @@ async def test_cells_of_1_to_10_are_withheld_and_not_derivable(world: World) -> 
     assert report["type"] == "summary"
     # An aggregate of what may be seen: for who sees nobody it is the report of an empty service.
     assert counts((await world[LEGAL].get(path)).json()) == (0, [0, 0])
+
+
+async def researcher(world: World) -> Agency:
+    """Legal aid's organization as one that does research: a client of its own, for that purpose alone."""
+    world.secrets["study"] = (
+        await clients.add_client(
+            world.service.database.pool,
+            client_id="study",
+            organization=world.organizations[LEGAL],
+            scope="system/*.rs",
+            purposes_of_use=("HRESCH",),
+        )
+        or ""
+    )
+    answer = await world.token("study")
+    return Agency(world.http, {"Authorization": f"Bearer {answer.json()['access_token']}"})
+
+
+async def test_research_reads_what_was_agreed_to_for_research_and_nobody_else_reads_it_so(
+    world: World,
+) -> None:
+    patient, study = await new_patient(world[RIVER]), await researcher(world)
+    score = concept("https://throughline.example/fhir/CodeSystem/score", "life-quality")
+    agreed = await created(world[RIVER], observation(patient, code=score))
+    other = await created(world[RIVER], observation(patient))
+    assert await found(study, "/Observation") == []
+    permit = await created(
+        world[RIVER],
+        consent(
+            patient,
+            type="permit",
+            period={"start": "2026-01-01", "end": "2027-12-31"},
+            actor=actor(LEGAL),
+            purpose=[{"system": ACT_REASON, "code": "HRESCH"}],
+            code=[score],
+            **{"class": classes("Observation")},
+        ),
+    )
+    everything = "/Observation?_include=Observation:subject&_total=accurate"
+    assert [each["id"] for each in await found(study, everything)] == [agreed["id"]]
+    # The answer names nobody: the reference stays, and what it points at is as missing.
+    for path in (
+        f"/Patient/{patient}",
+        f"/Patient/{patient}/$summary",
+        f"/Observation/{other['id']}",
+    ):
+        assert (await study.get(path)).status_code == 404, path
+    # The same organization asking for treatment: for that nobody agreed.
+    assert (await world[LEGAL].get(f"/Observation/{agreed['id']}")).status_code == 404
+    assert (await study.get(f"/Observation/{agreed['id']}")).status_code == 200
+    await saved(world[RIVER], permit | {"status": "inactive"})
+    hidden = await study.get(f"/Observation/{agreed['id']}")
+    missing = await study.get("/Observation/none")
+    assert (hidden.status_code, hidden.content) == (404, missing.content)
+
+
+async def test_a_consent_to_treatment_is_none_to_research(world: World) -> None:
+    patient, study = await new_patient(world[RIVER]), await researcher(world)
+    await created(world[RIVER], observation(patient))
+    treatment = [{"system": ACT_REASON, "code": "TREAT"}]
+    permit = consent(patient, type="permit", actor=actor(LEGAL), purpose=treatment)
+    await created(world[RIVER], permit)
+    assert len(await found(world[LEGAL], "/Observation")) == 1
+    assert await found(study, "/Observation") == []
+
+
+async def test_a_victim_service_provider_hands_out_counts_and_no_persons(world: World) -> None:
+    organization = (await world[SHELTER].get(f"/Organization/{SHELTER}")).json()
+    program = {"coding": [{"system": PROGRAM_SYSTEM, "code": "victim-service"}]}
+    await saved(world[SHELTER], organization | {"type": [program]})
+    stored = await created(world[SHELTER], measure("status=final"))
+    patient = await new_patient(world[SHELTER])
+    await done(world[SHELTER], transaction(*(post(observation(patient)) for _ in range(12))))
+    path = f"/Measure/{stored['id']}/$evaluate-measure?periodStart=2020-01-01&periodEnd=2030-01-01"
+    report = (await world[SHELTER].get(path)).json()
+    assert counts(report) == (12, [12])
+    assert report["type"] == "summary"
+    assert "Patient/" not in str(report)
+    for more in (f"subject=Patient/{patient}", "reportType=subject", "practitioner=x"):
+        assert (await world[SHELTER].get(f"{path}&{more}")).status_code == 400, more
+    for path in ("/$export", "/Patient/$export", "/Group/all/$export"):
+        assert (await world[SHELTER].get(path)).status_code in (400, 403, 404), path
 
 
 async def test_a_report_needs_the_scope_to_search_what_it_counts(world: World) -> None:
