@@ -60,6 +60,7 @@ _KEPT: Final = (
     "put_ends",
     "same_person_of",
     "is_linked",
+    "take_in_hand",
     "link_person",
     "unlink_person",
     "ceilings",

@@ -1,7 +1,7 @@
 """Patients who are one person: who is linked with whom, and what follows for their rows.
 
-The pairs stand in `tl.same_person`, written by the keeper's functions only, each of which asks that both
-Patients were written in the same transaction: a `Patient.link` alone makes nobody one person.
+The pairs stand in `tl.same_person`, written by the keeper's functions only, each of which asks that the writer
+may correct both Patients: a `Patient.link` alone makes nobody one person.
 Neighbours: `tl.consents_of` reads them, `app.care.record` links and unlinks.
 """
 

@@ -439,15 +439,29 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
   SELECT EXISTS (SELECT FROM same_person s WHERE s.one = least(a, b) AND s.other = greatest(a, b))
 $$;
 
--- Two Patients become one person: both were written in this transaction (by somebody who may correct both)
--- and each links the other. Returns everybody whose grants change.
+-- True where the writer may correct both Patients: then both count as written in this transaction, also where
+-- nothing of them had to change (who links twice, or parts those whose link somebody took away by hand).
+CREATE OR REPLACE FUNCTION tl.take_in_hand(a bigint, b bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+DECLARE me bigint := tl.writer();
+BEGIN
+  IF (SELECT count(*) FROM resource x WHERE x.rid IN (a, b)
+      AND (written_now(x.rid) OR x.custodian = me OR coalesce({correctable}, false))) < 2 THEN
+    RETURN false;
+  END IF;
+  UPDATE resource x SET version = x.version WHERE x.rid IN (a, b) AND NOT written_now(x.rid);
+  RETURN true;
+END $$;
+
+-- Two Patients become one person: their writer may correct both, and each links the other. Returns everybody whose
+-- grants change.
 CREATE OR REPLACE FUNCTION tl.link_person(a bigint, b bigint) RETURNS TABLE (rid bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
 BEGIN
-  IF NOT tl.written_now(a) OR NOT tl.written_now(b)
+  IF NOT take_in_hand(a, b)
      OR NOT EXISTS (SELECT FROM link l WHERE l.source = a AND l.target = b AND l.parameter = 0)
      OR NOT EXISTS (SELECT FROM link l WHERE l.source = b AND l.target = a AND l.parameter = 0) THEN
-    RAISE EXCEPTION 'only Patients of this transaction that link each other become one person'
+    RAISE EXCEPTION 'only Patients that their writer may correct and that link each other become one person'
       USING ERRCODE = 'insufficient_privilege';
   END IF;
   INSERT INTO same_person VALUES (least(a, b), greatest(a, b)) ON CONFLICT DO NOTHING;
@@ -459,8 +473,8 @@ CREATE OR REPLACE FUNCTION tl.unlink_person(a bigint, b bigint) RETURNS TABLE (r
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = tl, pg_temp AS $$
 DECLARE affected bigint[]; everybody bigint[]; moved integer;
 BEGIN
-  IF NOT tl.written_now(a) OR NOT tl.written_now(b) THEN
-    RAISE EXCEPTION 'only Patients of this transaction can be parted' USING ERRCODE = 'insufficient_privilege';
+  IF NOT take_in_hand(a, b) THEN
+    RAISE EXCEPTION 'only who may correct both Patients can part them' USING ERRCODE = 'insufficient_privilege';
   END IF;
   everybody := array(SELECT s.rid FROM same_person_of(a) s);
   DELETE FROM same_person s WHERE s.one = least(a, b) AND s.other = greatest(a, b);
