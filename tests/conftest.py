@@ -92,11 +92,14 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def template_database(cluster: Cluster) -> Iterator[str]:
-    """The name of a migrated database that nobody is connected to."""
+    """The name of a migrated database that nobody is connected to.
+
+    TL_TEST_TEMPLATE names a database of the server that has the tables already.
+    """
     from app.storage import migrate
 
     name = f"tl_template_{cluster.worker}"
-    cluster.create(name, "template0")
+    cluster.create(name, os.environ.get("TL_TEST_TEMPLATE", "template0"))
     migrate.upgrade(cluster.admin_url(name), SERVICE_ROLE, SERVICE_PASSWORD)
     yield name
     cluster.drop(name)

@@ -2,16 +2,18 @@
 
     python tools/mutants.py [--only WORDS] [--start N] [--list] [--tests PATH …]
 
-What is deleted is told in `tools/mutations.py`. It is deleted in a copy of the tree, never in the tree itself;
-all runs share one PostgreSQL, so that a run costs little more than its tests.
+What is deleted is told in `tools/mutations.py`. It is deleted in a copy of the tree, never in the tree itself.
+All runs share one PostgreSQL and one database with the tables already made, and each is a fork of a process
+that has the libraries loaded: a run costs little more than the tests up to the first that fails.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,23 +21,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+from alembic import command
+from alembic.config import Config
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from app.embedded import EmbeddedPostgres  # noqa: E402 - the tree's own, whoever starts this
-from tools.mutations import Mutant, mutants  # noqa: E402
+from tests.conftest import Cluster  # noqa: E402
+from tools.mutant import Mutant  # noqa: E402
+from tools.mutations import mutants  # noqa: E402
 
 TESTS = [
     # The quickest to notice come first.
     "tests/consent/test_conditions.py",
+    "tests/consent/test_element_conditions.py",
     "tests/spine/test_two_walls.py",
+    "tests/redaction",
     "tests/consent/test_sql_agrees.py",
     "tests/security/test_scopes.py",
     "tests/spine/test_consent_over_http.py",
     "tests/consent/test_attacks.py",
 ]
-COPIED = ("app", "tests", "migrations", "tools", "openapi", "pyproject.toml", "README.md")
+COPIED = ("app", "tests", "migrations", "tools", "openapi", "bench", "pyproject.toml", "README.md")
+LIBRARIES = ("asyncpg", "fastapi", "httpx", "hypothesis", "jose", "psycopg", "sqlmodel", "uvicorn")
+"""What takes long to load and is no part of the tree."""
+
 SECONDS = 900
+_TEMPLATE = "tl_mutants"
 
 
 @contextmanager
@@ -53,43 +67,53 @@ def copy_of_the_tree() -> Iterator[Path]:
 
 @contextmanager
 def server() -> Iterator[str]:
-    """The URL of a PostgreSQL of its own."""
+    """The URL of a PostgreSQL of its own, with a database that has the tables and no function or policy yet."""
     with tempfile.TemporaryDirectory(prefix="tl-mutants-pg-") as folder:
         Path(folder).chmod(0o711)
         started = EmbeddedPostgres(Path(folder) / "pg", durable=False)
         url = started.start()
         try:
+            cluster = Cluster(url, "mutants")
+            cluster.create(_TEMPLATE, "template0")
+            config = Config()
+            config.set_main_option("script_location", str(ROOT / "migrations"))
+            config.attributes["url"] = cluster.admin_url(_TEMPLATE)
+            command.upgrade(config, "head")
             yield url
         finally:
             started.stop()
 
 
+def _pytest(tree: Path, url: str, tests: list[str]) -> None:
+    """In a process of its own: the tests on the tree, the exit code theirs."""
+    silent = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(silent, stream)
+    os.chdir(tree)
+    os.environ |= {"TL_TEST_DATABASE_URL": url, "TL_TEST_TEMPLATE": _TEMPLATE}
+    # What this process has of the tree itself is that of the tree without the deletion.
+    for name in list(sys.modules):
+        if name.partition(".")[0] in COPIED:
+            del sys.modules[name]
+    sys.path[:] = [str(tree), *(each for each in sys.path if Path(each or ".") != ROOT)]
+    os._exit(pytest.main(["-n", "0", "-x", "-q", "-p", "no:cacheprovider", *tests]))
+
+
 def passes(tree: Path, url: str, tests: list[str]) -> bool:
     """Whether every test passes on the tree as it stands; one that never ends does not pass."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-n",
-        "0",
-        "-x",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-    ]
-    environment = os.environ | {"TL_TEST_DATABASE_URL": url, "PYTHONPATH": str(tree)}
-    try:
-        done = subprocess.run(
-            [*command, *tests],
-            cwd=tree,
-            env=environment,
-            capture_output=True,
-            check=False,
-            timeout=SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+    run = multiprocessing.get_context("fork").Process(target=_pytest, args=(tree, url, tests))
+    run.start()
+    run.join(SECONDS)
+    if run.exitcode is None:
+        run.kill()
+        run.join()
+    return run.exitcode == 0
+
+
+def _forget(path: Path) -> None:
+    """What was compiled of a file a moment ago may look as old as its text of now."""
+    for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
+        compiled.unlink()
 
 
 def survives(mutant: Mutant, tree: Path, url: str, tests: list[str]) -> bool:
@@ -97,13 +121,14 @@ def survives(mutant: Mutant, tree: Path, url: str, tests: list[str]) -> bool:
     path = tree / mutant.path
     before = path.read_text()
     path.write_text(mutant.applied(before))
-    # What was compiled of the file a moment ago may look as old as this.
-    for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
-        compiled.unlink()
+    _forget(path)
     try:
-        return passes(tree, url, tests)
+        first = [each for each in mutant.first if each in tests] or tests[:1]
+        rest = [each for each in tests if each not in first]
+        return passes(tree, url, first) and (not rest or passes(tree, url, rest))
     finally:
         path.write_text(before)
+        _forget(path)
 
 
 def main() -> int:
@@ -119,6 +144,8 @@ def main() -> int:
         print(*(each.name for each in chosen), sep="\n")
         return 0
     survivors = []
+    for name in LIBRARIES:
+        importlib.import_module(name)
     with copy_of_the_tree() as tree, server() as url:
         if not passes(tree, url, given.tests):
             print("The tests fail although nothing was deleted; mend them first.")

@@ -1,8 +1,9 @@
 """What `tools/mutants.py` deletes: each condition that decides what a caller sees, one at a time.
 
 The predicate and its two places for further data subjects and directory entries; the exact conditions of
-`tl.residual`; the epoch and the caller's scopes that stand beside it; and the policies beneath. A condition is
-found by its text, so that a changed one is missed here at once (`tests/consent/test_mutations.py`).
+`tl.residual`; the epoch and the caller's scopes that stand beside it; labelled elements
+(`tools/element_mutations.py`); and the policies beneath. A condition is found by its text, so that a changed
+one is missed here at once (`tests/consent/test_mutations.py`).
 """
 
 from __future__ import annotations
@@ -10,32 +11,16 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from tools import element_mutations
+from tools.mutant import Mutant
 
 PREDICATE = "app/storage/predicate.py"
 POLICIES = "app/storage/migrate.py"
 ROUTINES = "app/storage/sql/routines.sql"
 SCOPES = "app/storage/scope_sql.py"
 DATABASE = "app/storage/database.py"
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One deletion: what it is called, the file, the text that goes and the text in its place."""
-
-    name: str
-    path: str
-    old: str
-    new: str = ""
-
-    def applied(self, text: str) -> str:
-        """The file's text with it; ValueError where there is nothing to delete, or more than one."""
-        if text.count(self.old) != 1:
-            raise ValueError(
-                f"{self.name}: its text stands {text.count(self.old)} times in {self.path}"
-            )
-        return text.replace(self.old, self.new)
 
 
 def mutants(root: Path) -> list[Mutant]:
@@ -50,6 +35,7 @@ def mutants(root: Path) -> list[Mutant]:
         *_EPOCH,
         *_SCOPES,
         *_policies((root / POLICIES).read_text()),
+        *element_mutations.mutants(root),
     ]
 
 

@@ -1,16 +1,20 @@
-"""One stage for all consent cases of a worker: a service over a database of its own."""
+"""What tests share: a service for the consent cases, and a store with nothing in it for single rows."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from app.main import create_app
 from app.settings import Settings
-from tests.conftest import Cluster
+from app.storage import migrate
+from app.storage.database import Database as Opened
+from tests.conftest import Cluster, Database
 from tests.consent.stage import Stage
 
 
@@ -32,3 +36,38 @@ async def stage(
         await stage.build()
         yield stage
     cluster.drop(name)
+
+
+@pytest.fixture(scope="module")
+def conditions(cluster: Cluster, template_database: str) -> Iterator[Database]:
+    """A database for the cases of this module."""
+    name = f"tl_conditions_{cluster.worker}"
+    cluster.create(name, template_database)
+    yield Database(name, cluster.admin_url(name), cluster.service_url(name))
+    cluster.drop(name)
+
+
+@pytest.fixture(scope="module")
+def _owner(conditions: Database) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(conditions.admin_url, autocommit=True) as connection:
+        connection.execute("SET synchronous_commit = off")
+        yield connection
+
+
+@pytest.fixture
+def owner(_owner: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """The owner's connection to a store with nothing in it."""
+    tables = ", ".join(f"tl.{table}" for table in migrate.SURVIVOR_TABLES)
+    _owner.execute(f"TRUNCATE {tables}".encode())
+    _owner.execute("UPDATE tl.directory_epoch SET epoch = 5, next_change = 'infinity'")
+    return _owner
+
+
+@pytest.fixture
+async def opened(conditions: Database) -> AsyncIterator[Opened]:
+    """The service's own way in."""
+    database = await Opened.open(
+        conditions.service_url, minimum=1, maximum=2, statement_timeout_ms=5000
+    )
+    yield database
+    await database.close()

@@ -6,195 +6,56 @@ conditions one by one and sees to it that a case here, or another test, notices.
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from app.consent.model import Action
 from app.storage import migrate, predicate, scope_sql
 from app.storage.database import Caller, StaleClosure, TransactionReader
 from app.storage.database import Database as Opened
 from app.storage.scope_sql import Constrained, ReadScope
-from tests.conftest import Cluster, Database
-
-NOW = datetime.now(UTC)
-DAY = timedelta(days=1)
-PATIENT, OTHER, THIRD = 1, 2, 3
-ROW, GRANTEE, CUSTODIAN, AUTHOR, TARGET, SOURCE = 100, 10, 20, 30, 40, 50
-TYPE, ELSE = 7, 8
-READ, UPDATE = 1, 2
-TREAT, RESEARCH = 4, 8
-NORMAL, SECRET, TOPIC = 1 << 4, 1 << 20, 1 << 21
-CODE, HASH = 77, 88
-FROM, TO = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
-Json = dict[str, Any]
-
-GRANT: Json = {
-    "patient": PATIENT,
-    "grantee": GRANTEE,
-    "actions": READ,
-    "purposes": TREAT,
-    "valid_from": (NOW - DAY).isoformat(),
-    "valid_to": (NOW + DAY).isoformat(),
-    "forbidden": SECRET,
-    "any_of": 0,
-    "provision": "root",
-}
-ENTRY: Json = {
-    "rid": ROW,
-    "type": TYPE,
-    "version": 2,
-    "last_updated": NOW,
-    "deleted": False,
-    "open": False,
-    "patient": PATIENT,
-    "co_subjects": None,
-    "custodian": CUSTODIAN,
-    "labels": NORMAL,
-    "clinical_from": FROM,
-    "clinical_to": TO,
-    "codes": [CODE],
-    "content": b"",
-}
-CALLER = Caller((GRANTEE,), (GRANTEE, 11), TREAT, 60, 0)
-INDEX: dict[str, Json] = {
-    "index_token": {"hash": HASH, "item": 0},
-    "index_date": {"hash": HASH, "low": FROM, "high": TO, "item": 0},
-    "index_string": {"hash": HASH, "normalized": "x", "exact": "x", "item": 0},
-    "index_number": {"hash": HASH, "low": 1.0, "high": 1.0, "item": 0},
-    "index_text": {"narrative": "", "content": ""},
-}
-AUDIT: Json = {
-    "id": "00000000-0000-4000-8000-000000000001",
-    "action": "R",
-    "interaction": "read",
-    "outcome": 0,
-    "entities": [],
-    "request_id": "00000000-0000-4000-8000-000000000002",
-}
-_SHARED = (
-    "rid",
-    "type",
-    "last_updated",
-    "open",
-    "patient",
-    "co_subjects",
-    "custodian",
-    "labels",
-    "clinical_from",
-    "clinical_to",
+from tests.conftest import Database
+from tests.consent.rows import (
+    AUDIT,
+    AUTHOR,
+    BOTH,
+    CALLER,
+    CODE,
+    CUSTODIAN,
+    DAY,
+    ELSE,
+    ENTRY,
+    FROM,
+    GRANTEE,
+    HASH,
+    NORMAL,
+    NOW,
+    OTHER,
+    PATIENT,
+    READ,
+    RESEARCH,
+    ROW,
+    SECRET,
+    SHARED,
+    SOURCE,
+    TARGET,
+    THIRD,
+    TO,
+    TOPIC,
+    TREAT,
+    TYPE,
+    UPDATE,
+    Json,
+    grant,
+    insert,
+    seen,
+    store,
 )
 
-
-@pytest.fixture(scope="module")
-def conditions(cluster: Cluster, template_database: str) -> Iterator[Database]:
-    """A database for the cases of this module."""
-    name = f"tl_conditions_{cluster.worker}"
-    cluster.create(name, template_database)
-    yield Database(name, cluster.admin_url(name), cluster.service_url(name))
-    cluster.drop(name)
-
-
-@pytest.fixture(scope="module")
-def _owner(conditions: Database) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(conditions.admin_url, autocommit=True) as connection:
-        connection.execute("SET synchronous_commit = off")
-        yield connection
-
-
-@pytest.fixture
-def owner(_owner: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    """The owner's connection to a store with nothing in it."""
-    tables = ", ".join(f"tl.{table}" for table in migrate.SURVIVOR_TABLES)
-    _owner.execute(f"TRUNCATE {tables}".encode())
-    _owner.execute("UPDATE tl.directory_epoch SET epoch = 5, next_change = 'infinity'")
-    return _owner
-
-
-@pytest.fixture
-async def opened(conditions: Database) -> AsyncIterator[Opened]:
-    """The service's own way in."""
-    database = await Opened.open(
-        conditions.service_url, minimum=1, maximum=2, statement_timeout_ms=5000
-    )
-    yield database
-    await database.close()
-
-
-def insert(owner: psycopg.Connection[Any], table: str, row: Json) -> None:
-    text = sql.SQL("INSERT INTO tl.{} ({}) VALUES ({})").format(
-        sql.Identifier(table),
-        sql.SQL(", ").join(map(sql.Identifier, row)),
-        sql.SQL(", ").join(sql.Placeholder() for _ in row),
-    )
-    owner.execute(text, list(row.values()))
-
-
-def grant(owner: psycopg.Connection[Any], **changes: Any) -> None:
-    row = GRANT | changes
-    columns = sql.SQL(", ").join(map(sql.Identifier, row))
-    owner.execute(
-        sql.SQL(
-            "INSERT INTO tl.consent_grant ({0}) "
-            "SELECT {0} FROM jsonb_populate_recordset(NULL::tl.consent_grant, %s)"
-        ).format(columns),
-        (json.dumps([row]),),
-    )
-
-
-def store(owner: psycopg.Connection[Any], **changes: Any) -> None:
-    """The row, wherever a row of it may stand."""
-    row = ENTRY | changes
-    insert(owner, "resource", row | {"id": f"x{row['rid']}"})
-    versioned = {"refs": [TARGET], "authors": [AUTHOR], "version": 1}
-    insert(owner, "resource_history", row | versioned)
-    for table, own in INDEX.items():
-        insert(owner, table, {name: row[name] for name in _SHARED} | own)
-    links = [
-        (ROW, TARGET, 0, True, False),
-        (ROW, AUTHOR, 0, False, True),
-        (SOURCE, ROW, 0, False, False),
-    ]
-    for link in links:
-        insert(
-            owner,
-            "link",
-            dict(zip(("source", "target", "parameter", "climbs", "author"), link, strict=True)),
-        )
-
-
-def seen(owner: psycopg.Connection[Any], caller: Caller = CALLER, action: int = READ) -> list[str]:
-    """Which of the row and its superseded version the predicate lets through."""
-    who = predicate.CallerSql(
-        "%(closure)s::bigint[]",
-        "%(deny)s::bigint[]",
-        "%(purpose)s::bigint",
-        "%(organization)s::bigint",
-        "%(action)s::integer",
-    )
-    values = {
-        "closure": list(caller.closure),
-        "deny": list(caller.deny_closure),
-        "purpose": caller.purpose,
-        "organization": caller.organization,
-        "action": action,
-    }
-    found = []
-    for table, version in (("resource", False), ("resource_history", True)):
-        text = predicate.visible("x", who, version=version)
-        statement = f"SELECT count(*) FROM tl.{table} x WHERE x.rid = {ROW} AND {text}"
-        count = owner.execute(statement.encode(), values).fetchone()
-        found += [table] if count and count[0] else []
-    return found
-
-
-BOTH = ["resource", "resource_history"]
 NOT_HERE = {"custodian": CUSTODIAN + 1}
 
 FITTING: dict[str, tuple[Json, Json, Json]] = {
@@ -500,7 +361,7 @@ POLICED = [table for table in migrate.SURVIVOR_TABLES if table != "membership"]
 
 def _everywhere(owner: psycopg.Connection[Any], **changes: Any) -> None:
     store(owner, **changes)
-    row = {name: ENTRY[name] for name in _SHARED if name != "last_updated"}
+    row = {name: ENTRY[name] for name in SHARED if name != "last_updated"}
     insert(owner, "audit_entry", row | changes | AUDIT)
     grant(owner)
 
@@ -585,7 +446,7 @@ async def test_a_token_reads_no_more_than_its_scopes_leave(
     owner: psycopg.Connection[Any], opened: Opened, name: str
 ) -> None:
     _everywhere(owner)
-    other = {name: ENTRY[name] for name in _SHARED} | {"rid": ROW + 1, "type": ELSE}
+    other = {name: ENTRY[name] for name in SHARED} | {"rid": ROW + 1, "type": ELSE}
     insert(owner, "resource", ENTRY | {"rid": ROW + 1, "id": "y", "type": ELSE})
     insert(owner, "index_token", other | {"hash": HASH + 2, "item": 0})
     scope, expected = SCOPES[name]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.storage import migrate
-from tools.mutations import POLICIES, PREDICATE, ROUTINES, Mutant, mutants
+from tools.mutant import Mutant
+from tools.mutations import POLICIES, PREDICATE, ROUTINES, mutants
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = mutants(ROOT)
