@@ -50,6 +50,8 @@ LIBRARIES = ("asyncpg", "fastapi", "httpx", "hypothesis", "jose", "psycopg", "sq
 
 SECONDS = 900
 _TEMPLATE = "tl_mutants"
+_TOLD = "told.txt"
+"""What the last run of the tests said, beside the copy of the tree."""
 
 
 @contextmanager
@@ -86,9 +88,9 @@ def server() -> Iterator[str]:
 
 def _pytest(tree: Path, url: str, tests: list[str]) -> None:
     """In a process of its own: the tests on the tree, the exit code theirs."""
-    silent = os.open(os.devnull, os.O_WRONLY)
+    told = os.open(tree / _TOLD, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
-        os.dup2(silent, stream)
+        os.dup2(told, stream)
     os.chdir(tree)
     os.environ |= {"TL_TEST_DATABASE_URL": url, "TL_TEST_TEMPLATE": _TEMPLATE}
     # What this process has of the tree itself is that of the tree without the deletion.
@@ -96,7 +98,9 @@ def _pytest(tree: Path, url: str, tests: list[str]) -> None:
         if name.partition(".")[0] in COPIED:
             del sys.modules[name]
     sys.path[:] = [str(tree), *(each for each in sys.path if Path(each or ".") != ROOT)]
-    os._exit(pytest.main(["-n", "0", "-x", "-q", "-p", "no:cacheprovider", *tests]))
+    # Libraries that are plugins of pytest too are loaded already.
+    calm = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    os._exit(pytest.main(["-n", "0", "-x", "-q", "-p", "no:cacheprovider", *calm, *tests]))
 
 
 def passes(tree: Path, url: str, tests: list[str]) -> bool:
@@ -149,6 +153,7 @@ def main() -> int:
     with copy_of_the_tree() as tree, server() as url:
         if not passes(tree, url, given.tests):
             print("The tests fail although nothing was deleted; mend them first.")
+            print((tree / _TOLD).read_text()[-3000:])
             return 2
         for number, mutant in list(enumerate(chosen, start=1))[given.start - 1 :]:
             began = time.monotonic()

@@ -144,10 +144,22 @@ def implies(one: Literal, other: Literal) -> bool:
     return False
 
 
-@lru_cache(maxsize=1 << 13)
 def subsumes(one: Disjunction, other: Disjunction) -> bool:
     """True where clause `one` can be seen to imply clause `other`."""
-    return one <= other or all(any(implies(a, b) for b in other) for a in one)
+    if one <= other:
+        return True
+    # Most pairs differ in what they speak of at all.
+    return _heads(one) <= _heads(other) and _subsumes(one, other)
+
+
+@lru_cache(maxsize=1 << 13)
+def _subsumes(one: Disjunction, other: Disjunction) -> bool:
+    return all(any(implies(a, b) for b in other) for a in one)
+
+
+@lru_cache(maxsize=1 << 13)
+def _heads(clause: Disjunction) -> frozenset[tuple[bool, str]]:
+    return frozenset((negated, operator) for negated, operator, _ in clause)
 
 
 def meet(region: Region, literal: Literal) -> Region | None:
@@ -237,7 +249,7 @@ def meet_clause(region: Region, clause: Iterable[Literal]) -> Region | None:
     if len(left) == 1:
         (literal,) = left
         return meet(region, literal)
-    if any(subsumes(held, left) for held in region.residual):
+    if left in region.residual or any(subsumes(held, left) for held in region.residual):
         return region
     kept = frozenset(held for held in region.residual if not subsumes(left, held))
     return region._replace(residual=kept | {left})
@@ -315,8 +327,10 @@ def _covers_data(wide: Region, narrow: Region) -> bool:
 
 
 def _held(region: Region, clause: Disjunction) -> bool:
-    return any(subsumes(held, clause) for held in region.residual) or any(
-        status(region, literal) for literal in clause
+    return (
+        clause in region.residual
+        or any(subsumes(held, clause) for held in region.residual)
+        or any(status(region, literal) for literal in clause)
     )
 
 

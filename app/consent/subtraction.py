@@ -13,7 +13,7 @@ permit, never widens it, and it takes a deny with very many unlike exceptions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 from typing import Final, NamedTuple
 
@@ -95,7 +95,7 @@ def united(denials: Iterable[Denial], at: int) -> list[Denial]:
             groups.setdefault(rest if len(own) == 1 else each.parts, []).append(each)
         joined = [_joined(rest, group, operator) for rest, group in groups.items()]
         found = {each.parts: each for each in joined}
-    return sorted(found.values(), key=lambda d: (len(d.parts), str(d.parts)))
+    return sorted(found.values(), key=lambda d: (len(d.parts), [_text(part) for part in d.parts]))
 
 
 def _settled(denial: Denial, at: int) -> Denial | None:
@@ -144,7 +144,13 @@ def _joined(rest: tuple[tuple[Clause, ...], ...], group: list[Denial], operator:
 
 
 def _in_order(parts: Iterable[tuple[Clause, ...]]) -> tuple[tuple[Clause, ...], ...]:
-    return tuple(sorted(parts, key=lambda part: (len(part), str(part))))
+    return tuple(sorted(parts, key=lambda part: (len(part), _text(part))))
+
+
+@lru_cache(maxsize=1 << 13)
+def _text(part: tuple[Clause, ...]) -> str:
+    """What parts are put in order by."""
+    return str(part)
 
 
 def bearing(region: Region, denials: Iterable[Denial], at: int) -> list[Denial]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 
 from app.consent import compile as compiler
@@ -20,6 +21,7 @@ from app.consent.subtraction import Denial, subtract
 from app.ids import Rid
 from app.interactions.grants import TERMS
 from bench.records import ORGANIZATIONS, consent, organization_id
+from tests.consent.rows import store
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PATIENT = Rid(900)
@@ -82,3 +84,32 @@ def test_consents_that_say_the_same_of_other_recipients_cost_nothing_more(
     grants, steps = compiled(like, 5 * ORGANIZATIONS, monkeypatch)
     assert steps <= once
     assert not any(grant.residual for grant in grants)
+
+
+@pytest.mark.parametrize("survivor", [1, 2, 3])
+def test_whether_a_record_may_be_compiled_walks_no_store(
+    owner: psycopg.Connection[Any], survivor: int
+) -> None:
+    """Asked twice for each Consent written: of the rows about the survivor, first or further data subject."""
+    store(owner, co_subjects=[2])
+    owner.execute("SET enable_seqscan = off")
+    try:
+        with owner.transaction():
+            owner.execute("SELECT tl.may_compile(%s)", (survivor,))
+            walked = owner.execute(
+                "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'resource'"
+            ).fetchone()
+            assert walked == (0,)
+    finally:
+        owner.execute("RESET enable_seqscan")
+
+
+@pytest.mark.parametrize(("survivor", "may"), [(1, True), (2, True), (3, False)])
+def test_a_record_is_compiled_where_a_row_about_the_survivor_was_just_written(
+    owner: psycopg.Connection[Any], survivor: int, may: bool
+) -> None:
+    asked = "SELECT tl.may_compile(%s)"
+    with owner.transaction():
+        store(owner, co_subjects=[2])
+        assert owner.execute(asked, (survivor,)).fetchone() == (may,)
+    assert owner.execute(asked, (survivor,)).fetchone() == (False,)

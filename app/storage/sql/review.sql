@@ -51,10 +51,10 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
       UNION ALL
       SELECT h.version, h.last_updated, h.deleted, h.content, h.refs FROM resource_history h WHERE h.rid = x.rid
     ) AS every WHERE every.last_updated <= at ORDER BY every.version DESC LIMIT 1) AS v
-  WHERE x.type = consent_type AND (x.patient = survivor OR survivor = ANY (x.co_subjects)) AND NOT v.deleted
+  WHERE x.type = consent_type AND (x.patient = survivor OR x.co_subjects @> ARRAY[survivor]) AND NOT v.deleted
     AND (is_officer(as_officer) OR survivor = ANY (caller_closure())
          OR EXISTS (SELECT FROM resource r WHERE r.custodian = caller_organization()
-                    AND (r.patient = survivor OR survivor = ANY (r.co_subjects))))
+                    AND (r.patient = survivor OR r.co_subjects @> ARRAY[survivor])))
   ORDER BY x.rid
 $$;
 
@@ -66,7 +66,7 @@ RETURNS TABLE (recorded timestamptz, interaction text, client_id text, organizat
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
   WITH about AS (
     SELECT x.rid FROM resource x
-    WHERE (x.patient = survivor OR (survivor = ANY (x.co_subjects)))
+    WHERE (x.patient = survivor OR x.co_subjects @> ARRAY[survivor])
       AND (is_officer(as_officer) OR (survivor = ANY (caller_closure()) AND {readable}))
   )
   SELECT e.recorded, e.interaction, e.client_id, e.organization, e.practitioner, e.purpose, e.emergency_reason,
@@ -97,6 +97,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
   SELECT DISTINCT v.last_updated FROM resource x JOIN resource_type n ON n.code = x.type AND n.name = 'Consent'
   CROSS JOIN LATERAL (SELECT x.last_updated UNION ALL
     SELECT h.last_updated FROM resource_history h WHERE h.rid = x.rid) AS v
-  WHERE (x.patient = survivor OR survivor = ANY (x.co_subjects))
+  WHERE (x.patient = survivor OR x.co_subjects @> ARRAY[survivor])
     AND (is_officer(as_officer) OR survivor = ANY (caller_closure())) ORDER BY 1
 $$;
