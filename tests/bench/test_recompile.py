@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from pathlib import Path
 
 from bench.recompile import measure, of
 
 
-async def test_changing_a_consent_is_timed_by_the_services_own_put() -> None:
+def test_changing_a_consent_is_timed_by_the_services_own_put() -> None:
     # Not pytest's own temporary folder: it is closed to the account that PostgreSQL runs as.
     with tempfile.TemporaryDirectory(prefix="tl-recompile-") as folder:
         Path(folder).chmod(0o711)
-        found = await measure(
-            Path(folder) / "store", consents=4, rows=20, others=20, times=3, durable=False
-        )
+        store = Path(folder) / "store"
+        found = asyncio.run(measure(store, consents=4, rows=20, others=20, times=3, durable=False))
     assert len(found.milliseconds) == 3
     assert all(each > 0 for each in found.milliseconds)
     assert found.grants > 4
