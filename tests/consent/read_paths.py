@@ -1,8 +1,9 @@
 """Every way of reading, asked whether it shows one resource: they must all agree.
 
-Each path answers True (shown), False (not shown) or None: not to be told by this path, because the resource
-that leads to the one asked for is itself hidden from the caller. A path that refuses in other words than for a
-missing resource fails on the spot.
+Each path answers True (shown), False (not shown) or `Silent`: not to be told by this path, because the resource
+that leads to the one asked for is not shown to the caller itself; the asker holds that against the decision
+about that resource. A path that refuses in other words than for a missing resource fails on the spot, and so
+does one that the server does not serve.
 """
 
 from __future__ import annotations
@@ -20,17 +21,25 @@ MISSING = "00000000-0000-4000-8000-00000000dead"
 
 @dataclass
 class Asked:
-    """The question: does `agency` see `Type/id`, to which a Provenance and a Task lead."""
+    """The question: does `agency` see `Type/id`, to which a Provenance, a Task and its request lead."""
 
     agency: Agency
     type: str
     id: str
     provenance: str
     task: str
+    request: str
     patient: str
 
 
-Answer = bool | None
+@dataclass(frozen=True)
+class Silent:
+    """Not to be told, because `lead` (`Type/id`) is not shown."""
+
+    lead: str
+
+
+Answer = bool | Silent
 ReadPath = Callable[[Asked], Awaitable[Answer]]
 
 
@@ -109,7 +118,7 @@ async def include(asked: Asked) -> Answer:
     found = ids(await asked.agency.get(path))
     if f"Provenance/{asked.provenance}" not in found:
         assert not found
-        return None
+        return Silent(f"Provenance/{asked.provenance}")
     return f"{asked.type}/{asked.id}" in found
 
 
@@ -119,47 +128,39 @@ async def revinclude(asked: Asked) -> Answer:
     return await _empty(asked, answer, path.format(MISSING))
 
 
-def _not_served(answer: httpx.Response) -> bool:
-    """Whether the server says that it has no such path of reading at all."""
-    return answer.status_code == 400 and answer.json()["issue"][0]["code"] == "not-supported"
-
-
 async def chain(asked: Asked) -> Answer:
     visible = await asked.agency.get(f"/Provenance/{asked.provenance}")
+    found = ids(await asked.agency.get(f"/Provenance?target:{asked.type}._id={asked.id}"))
     if visible.status_code != 200:
-        return None
-    path = f"/Provenance?target:{asked.type}._id={asked.id}"
-    answer = await asked.agency.get(path)
-    if _not_served(answer):
-        return None
-    return f"Provenance/{asked.provenance}" in ids(answer)
+        assert f"Provenance/{asked.provenance}" not in found
+        return Silent(f"Provenance/{asked.provenance}")
+    return f"Provenance/{asked.provenance}" in found
 
 
 async def has(asked: Asked) -> Answer:
     visible = await asked.agency.get(f"/Provenance/{asked.provenance}")
-    if visible.status_code != 200:
-        return None
     path = f"/{asked.type}?_has:Provenance:target:_id={asked.provenance}"
-    answer = await asked.agency.get(path)
-    if _not_served(answer):
-        return None
-    return f"{asked.type}/{asked.id}" in ids(answer)
+    found = ids(await asked.agency.get(path))
+    if visible.status_code != 200:
+        assert not found
+        return Silent(f"Provenance/{asked.provenance}")
+    return f"{asked.type}/{asked.id}" in found
 
 
 async def everything(asked: Asked) -> Answer:
     answer = await asked.agency.get(f"/Patient/{asked.patient}/$everything?_count=200")
     if answer.status_code == 404:
-        return None
+        return Silent(f"Patient/{asked.patient}")
     return f"{asked.type}/{asked.id}" in ids(answer)
 
 
 async def package(asked: Asked) -> Answer:
     answer = await asked.agency.get(f"/Task/{asked.task}/$referral-package")
     if answer.status_code == 404:
-        return None
+        return Silent(f"Task/{asked.task}")
     found = ids(answer)
-    if not any(each.startswith("ServiceRequest/") for each in found):
-        return None
+    if f"ServiceRequest/{asked.request}" not in found:
+        return Silent(f"ServiceRequest/{asked.request}")
     return f"{asked.type}/{asked.id}" in found
 
 

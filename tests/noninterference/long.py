@@ -21,8 +21,9 @@ from pathlib import Path
 from app.embedded import EmbeddedPostgres
 from app.storage import migrate
 from tests.conftest import SERVICE_PASSWORD, SERVICE_ROLE, Cluster, Database
+from tests.noninterference.asked import Asked, printed
 from tests.noninterference.compare import difference
-from tests.noninterference.requests import Asked, printed, sequence
+from tests.noninterference.requests import sequence
 from tests.noninterference.worlds import BRIDGE, HARBOR, twins
 
 FRESH_AFTER = 2_000

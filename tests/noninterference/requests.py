@@ -2,16 +2,15 @@
 
 Each attack is a generator of one request (or a few that belong together). A request is plain data, so that a
 failing sequence can be printed, replayed and shrunk. `{cursor}` stands for the cursor of the world's own last
-page.
+page. Further generators of the same attacks, one operation or format each: `tests.noninterference.besides`.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
+from tests.noninterference.asked import Asked, any_resource
+from tests.noninterference.besides import BESIDES
 from tests.noninterference.worlds import (
     ACT_CODE,
     ANA,
@@ -23,27 +22,6 @@ from tests.noninterference.worlds import (
     observation,
     ref,
 )
-
-MISSING = "00000000-0000-4000-8000-00000000dead"
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request of the attacker."""
-
-    method: str
-    path: str
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-    form: bool = False
-
-
-def _any(chance: Random) -> tuple[str, str]:
-    """A type and an id: hidden mostly, visible or missing sometimes."""
-    type_, name = chance.choice(HIDDEN if chance.random() < 0.6 else VISIBLE)
-    return type_, MISSING if chance.random() < 0.1 else id_of(name)
-
 
 FILTERS = (
     "code=85354-9",
@@ -89,6 +67,10 @@ FILTERS = (
     "actor=Organization/harbor-psychiatry",
     "actor:missing=true",
     "actor:not=Organization/bridge-legal-aid",
+    '_filter=identifier eq "secret"',
+    f"_list={id_of('list')}",
+    f"subject:Patient={id_of('bo')}",
+    "_tag:missing=true",
 )
 CHAINS = (
     ("Observation", "subject:Patient.family=Sample"),
@@ -123,6 +105,11 @@ INCLUDES = (
     "_revinclude=Observation:encounter",
     "_revinclude=Task:focus",
     "_include:iterate=Observation:derived-from",
+    "_include:iterate=Observation:encounter",
+    "_revinclude:iterate=Observation:derived-from",
+    "_revinclude:iterate=Provenance:target",
+    "_include=*",
+    "_revinclude=*",
 )
 SORTS = (
     "_sort=date",
@@ -195,7 +182,7 @@ def chains(chance: Random) -> list[Asked]:
 
 
 def versions(chance: Random) -> list[Asked]:
-    type_, id_ = _any(chance)
+    type_, id_ = any_resource(chance)
     tail = chance.choice(("", "/_history", "/_history/1", "/_history/2", "/_history/99"))
     headers = chance.choice(
         ({}, {"If-None-Match": 'W/"1"'}, {"If-Modified-Since": "Wed, 01 Jan 2020 00:00:00 GMT"})
@@ -209,7 +196,7 @@ def versions(chance: Random) -> list[Asked]:
 def conditional(chance: Random) -> list[Asked]:
     value = chance.choice(("secret", "1", "2", "new"))
     mine = observation(id_of("ana"), identifier=[{"system": "urn:mrn", "value": value}])
-    type_, id_ = _any(chance)
+    type_, id_ = any_resource(chance)
     cut = id_of(chance.choice(("labelled", "relabelled")))
     probe = chance.choice(("/note/0/text", "/valueQuantity/value", "/component/0", "/encounter"))
     match chance.randrange(11):
@@ -268,7 +255,7 @@ def about(chance: Random) -> list[Asked]:
 
 
 def collections(chance: Random) -> list[Asked]:
-    type_, id_ = _any(chance)
+    type_, id_ = any_resource(chance)
     ana = id_of(chance.choice(("ana", "bo")))
     entry = {"request": {"method": "GET", "url": f"{type_}/{id_}"}}
     counted = {"request": {"method": "GET", "url": "Observation?_summary=count"}}
@@ -320,7 +307,7 @@ def grafts(chance: Random) -> list[Asked]:
 
 
 def crossings(chance: Random) -> list[Asked]:
-    type_, id_ = _any(chance)
+    type_, id_ = any_resource(chance)
     headers = chance.choice(
         (
             {"X-Consent-Scope": "all"},
@@ -351,15 +338,10 @@ ATTACKS = (
 
 
 def sequence(seed: int) -> list[Asked]:
-    """The requests of one sequence: one to three attacks."""
+    """The requests of one sequence: one to three attacks, or their further forms."""
     chance = Random(seed)
     return [
-        asked for _ in range(chance.choice([1, 2, 3])) for asked in chance.choice(ATTACKS)(chance)
+        asked
+        for _ in range(chance.choice([1, 2, 3]))
+        for asked in chance.choice((*ATTACKS, *BESIDES))(chance)
     ]
-
-
-def printed(asked: Asked) -> str:
-    """One request as a line."""
-    body = "" if asked.body is None else " " + json.dumps(asked.body)
-    headers = f" {asked.headers}" if asked.headers else ""
-    return f"{asked.method} {asked.path}{headers}{body}"

@@ -65,6 +65,8 @@ class World:
 
     http: httpx.AsyncClient
     callers: dict[str, dict[str, str]] = field(default_factory=dict)
+    told: dict[str, Json] = field(default_factory=dict)
+    """What was told last, by name."""
 
     async def send(self, caller: str, method: str, path: str, **options: Any) -> httpx.Response:
         headers = self.callers[caller] | options.pop("headers", {})
@@ -75,6 +77,14 @@ class World:
         with ids(name):
             answer = await self.send(by, "POST", f"/{resource['resourceType']}", json=resource)
         assert answer.status_code == 201, answer.text
+        self.told[name] = resource
+
+    async def act(self, what: str) -> None:
+        """River withdraws the permit, or gives it again; nothing where it was never told."""
+        permit = self.told.get("permit")
+        if permit is not None:
+            status = {"withdraw": "inactive", "restore": "active"}[what]
+            await self.retell("permit", permit | {"status": status})
 
     async def retell(self, name: str, resource: Json, by: str = RIVER) -> None:
         """A further version of it."""
@@ -136,7 +146,7 @@ def _identified(value: str) -> list[dict[str, str]]:
 
 
 def directory(*, fuller: bool) -> list[tuple[str, Json]]:
-    """A directory entry that is open but for its address, which differs."""
+    """A directory entry that is open but for its address, which differs; a form, and a measure."""
     cities = ("Ulm", "Bonn") if fuller else ("Rome",)
     return [
         (
@@ -147,8 +157,71 @@ def directory(*, fuller: bool) -> list[tuple[str, Json]]:
                 "telecom": [{"system": "phone", "value": "555-0100"}],
                 "address": [{"city": city} | CLOSED_VEIL for city in cities],
             },
-        )
+        ),
+        ("form", form()),
+        ("measure", measure()),
     ]
+
+
+def form() -> Json:
+    """A Questionnaire that is filled in from what is known, labelled elements among it."""
+    asked = ("%patient.name.family", "%patient.birthDate.toString()", "%patient.gender")
+    initial = "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-initialExpression"
+    launch = "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-launchContext"
+    system = "http://hl7.org/fhir/uv/sdc/CodeSystem/launchContext"
+    return {
+        "resourceType": "Questionnaire",
+        "status": "active",
+        "extension": [
+            {
+                "url": launch,
+                "extension": [
+                    {"url": "name", "valueCoding": {"system": system, "code": "patient"}},
+                    {"url": "type", "valueCode": "Patient"},
+                ],
+            }
+        ],
+        "item": [
+            {
+                "linkId": str(number),
+                "type": "string",
+                "repeats": True,
+                "extension": [
+                    {
+                        "url": initial,
+                        "valueExpression": {"language": "text/fhirpath", "expression": text},
+                    }
+                ],
+            }
+            for number, text in enumerate(asked)
+        ],
+    }
+
+
+def measure() -> Json:
+    """A Measure that counts Observations, by codes that only labelled elements have, too."""
+    strata = ("status=final", "component-code=8867-4", "identifier=secret")
+
+    def counted(query: str) -> Json:
+        return {"criteria": {"language": "application/x-fhir-query", "expression": query}}
+
+    return {
+        "resourceType": "Measure",
+        "status": "active",
+        "group": [
+            {
+                "population": [counted("Observation?status=final,amended")],
+                "stratifier": [
+                    {
+                        "component": [
+                            counted(f"Observation?{each}") | {"code": {"text": each}}
+                            for each in strata
+                        ]
+                    }
+                ],
+            }
+        ],
+    }
 
 
 def labelled(*, fuller: bool) -> Json:

@@ -9,7 +9,7 @@ import pytest
 from app.consent.labels import PROGRAM_SYSTEM
 from app.consent.notices import PART2_NOTICE, VICTIM_NOTICE, scope_of
 from tests.redaction.conftest import LEGAL, RIVER, SHELTER, TREAT, Record
-from tests.spine.conftest import ACT_CODE, actor, consent, observation
+from tests.spine.conftest import ACT_CODE, ACT_REASON, actor, consent, observation
 
 Json = dict[str, Any]
 PART2 = {"security": [{"system": ACT_CODE, "code": "42CFRPart2"}]}
@@ -96,6 +96,23 @@ async def test_the_scope_names_no_other_recipient_and_no_refusal(disclosed: Reco
     answer = await disclosed.world[LEGAL].get(f"/Observation/{disclosed.ids['program']}")
     for word in (SHELTER, LEGAL, "HIV", disclosed.ids["release"]):
         assert word not in answer.headers[SCOPE]
+
+
+async def test_of_several_consents_that_open_a_record_one_is_told_and_always_the_same(
+    disclosed: Record,
+) -> None:
+    other = consent(
+        disclosed.ids["ana"],
+        type="permit",
+        actor=actor(LEGAL),
+        purpose=[*TREAT, {"system": ACT_REASON, "code": "COC"}],
+        period={"end": "2088-12-31"},
+        **{"class": [{"system": TYPES, "code": "Observation"}]},
+    )
+    await disclosed.write("second release", other)
+    path = f"/Observation/{disclosed.ids['program']}"
+    told = {(await disclosed.world[LEGAL].get(path)).headers[SCOPE] for _ in range(3)}
+    assert told == {"purpose=TREAT; until=2099-12-31; class=Patient, Observation"}
 
 
 async def test_records_of_a_victim_service_provider_carry_their_own_notice(
