@@ -12,8 +12,10 @@ import psycopg
 import pytest
 
 from app.consent import labels
+from app.fhir_mappings import registry
 from app.storage import elements, predicate
 from app.storage.database import Caller
+from app.storage.database import Database as Opened
 from tests.conftest import Database
 from tests.consent.rows import (
     CALLER,
@@ -199,6 +201,27 @@ def test_who_the_caller_is_among_those_of_a_consent_is_told_of_the_caller_alone(
     assert as_service(conditions, text) == ([] if targets == "NULL" else mine)
     linked(owner, labels.GRANTEES, GRANTEE)
     assert as_service(conditions, text) == mine
+
+
+async def test_who_the_caller_is_in_a_superseded_consent_is_told_by_that_version(
+    owner: Connection, opened: Opened
+) -> None:
+    consent = registry.type_code("Consent")
+    store(owner, type=consent)
+    owner.execute("UPDATE tl.resource_history SET refs = %s", ([GRANTEE],))
+    insert(owner, "resource", ENTRY | {"rid": GRANTEE, "id": f"x{GRANTEE}"})
+    grant(owner)
+    # The present version names somebody else.
+    linked(owner, labels.GRANTEES, TARGET)
+    found = []
+    for table, version in (("resource", False), ("resource_history", True)):
+        body = (
+            f"SELECT {elements.content('x', version=version)} FROM tl.{table} x "
+            f"WHERE x.rid = {ROW} AND {predicate.for_query('x', version=version)}"
+        )
+        (row,) = await opened.fetch(replace(CALLER, epoch=5), body)
+        found.append(row["own"])
+    assert found == [[], [f"{registry.type_name(TYPE)}/x{GRANTEE}"]]
 
 
 STORED: Json = {
