@@ -1,7 +1,8 @@
 """All that is about one patient, page by page, consent on each row.
 
 Pinned: hl7.org/fhir/R4/patient-operation-everything.html.
-About a patient is what refers to it, and what has it as data subject through something else. Neighbours:
+About a patient is what refers to it, and what has it as data subject through something else; and the same of
+whoever `$link` says is the same person. Neighbours:
 `app.interactions.everything` (the Bundle), `app.storage.predicate`.
 """
 
@@ -43,11 +44,14 @@ _CHOICE: Final = f"""NOT r.deleted
   AND ($9::timestamptz IS NULL OR r.last_updated >= $9::timestamptz)
   AND {predicate.for_query("r", record=True)}"""
 
+_PERSON: Final = "ARRAY(SELECT s.rid FROM tl.same_person_of($7::bigint) AS s(rid))"
+"""The patient, and whoever `$link` says is the same person."""
+
 # The patient comes first, then all else in the order in which it came to be.
 _PAGE: Final = f"""SELECT r.rid, r.type, r.id, {elements.content("r")} FROM (
-    SELECT $7::bigint AS rid
-    UNION SELECT p.rid FROM tl.resource p WHERE p.patient = $7::bigint
-    UNION SELECT l.source FROM tl.link l WHERE l.target = $7::bigint AND l.parameter = 0
+    SELECT unnest({_PERSON}) AS rid
+    UNION SELECT p.rid FROM tl.resource p WHERE p.patient = ANY ({_PERSON})
+    UNION SELECT l.source FROM tl.link l WHERE l.target = ANY ({_PERSON}) AND l.parameter = 0
       AND {elements.followed("l")}
   ) AS about JOIN tl.resource r ON r.rid = about.rid
   WHERE {_CHOICE}

@@ -373,3 +373,38 @@ async def test_the_summary_goes_over_the_linked_record(world: World) -> None:
     await world[RIVER].post(f"/Patient/{ours}/$link", other(theirs))
     assert procedure["id"] in (await world[RIVER].get(path)).text
     assert len(await found(world[RIVER], "/Procedure")) == 1
+
+
+async def test_everything_goes_over_the_linked_record_and_is_filtered(world: World) -> None:
+    ours, theirs, first, second = await two(world)
+    path = f"/Patient/{ours}/$everything?_count=100"
+
+    async def told(agency: str) -> set[str]:
+        return {each["id"] for each in await found(world[agency], path)}
+
+    assert second not in await told(RIVER)
+    await world[RIVER].post(f"/Patient/{ours}/$link", other(theirs))
+    assert {ours, first, second} <= await told(RIVER)
+    await created(world[RIVER], release(ours, SHELTER, "Patient"))
+    assert await told(SHELTER) & {first, second} == set()
+    assert ours in await told(SHELTER)
+    await world[RIVER].post(f"/Patient/{ours}/$unlink", other(theirs))
+    assert second not in await told(RIVER)
+
+
+async def test_outcomes_go_over_the_linked_record(world: World) -> None:
+    ours, theirs, _, _ = await two(world)
+    code = concept("http://loinc.org", "44261-6")
+    for agency, patient, value, when in (
+        (RIVER, ours, 14, "2026-01-10"),
+        (HARBOR, theirs, 6, "2026-07-10"),
+    ):
+        amount = {"value": value, "unit": "points"}
+        score = observation(patient, code=code, valueQuantity=amount, effectiveDateTime=when)
+        await created(world[agency], score)
+    path = f"/Patient/{ours}/$outcomes"
+    assert "change" not in (await world[RIVER].get(path)).text
+    await world[RIVER].post(f"/Patient/{ours}/$link", other(theirs))
+    (outcome,) = (await world[RIVER].get(path)).json()["parameter"]
+    parts = {part["name"]: part for part in outcome["part"]}
+    assert parts["change"]["valueDecimal"] == -8

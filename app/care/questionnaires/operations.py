@@ -15,7 +15,7 @@ from app.fhir_mappings import json_text, registry
 from app.fhir_mappings.search_query import parse
 from app.interactions import writing
 from app.interactions.own_writing import writer_of
-from app.storage import receivers, resources, search_sql
+from app.storage import person, receivers, resources, search_sql
 from app.storage.database import Caller, Database
 from app.storage.search_sql import Found
 
@@ -162,7 +162,7 @@ async def populate_questionnaire(
         raise fhir_error(
             IssueCode.INVALID, "Name the subject as a reference to a Patient.", "subject"
         )
-    subject_rid, person = await _read(database, caller, "Patient", patient)
+    subject_rid, record = await _read(database, caller, "Patient", patient)
     now = datetime.now(UTC)
     known: dict[str, Json] = {}
     rids = [rid, subject_rid]
@@ -184,7 +184,7 @@ async def populate_questionnaire(
     for name, place in contexts.items():
         rid, given[name] = await _context(database, caller, place, may_read)
         rids.append(rid)
-    given["patient"] = person
+    given["patient"] = record
 
     async def searched(type_: str, parameters: Sequence[tuple[str, str]]) -> list[Json]:
         if not may_read(type_):
@@ -217,10 +217,15 @@ async def _context(
 async def patient_outcomes(
     database: Database, caller: Caller, id_: str, parameters: Sequence[tuple[str, str]]
 ) -> Made:
-    """The score series of a survivor. parameters: `date` as of a search, to narrow them. 404 as ever."""
+    """The score series of a survivor, over the linked record. parameters: `date` as of a search, to narrow them.
+
+    404 as ever.
+    """
     rid, _ = await _read(database, caller, "Patient", id_)
     codes = ",".join(f"{system}|{code}" for system, code in outcomes.CODES)
-    asked = [("subject", f"Patient/{id_}"), ("code", codes), ("_sort", "-date"), *parameters]
+    same = [id_, *await person.others(database, caller, rid)]
+    subjects = ",".join(f"Patient/{each}" for each in same)
+    asked = [("subject", subjects), ("code", codes), ("_sort", "-date"), *parameters]
     found = await search(database, caller, "Observation", asked)
     made = outcomes.outcomes([_parsed(each.content) for each in found])
     return Made(made, [rid, *(each.rid for each in found)])
