@@ -217,9 +217,9 @@ async def _context(
 async def patient_outcomes(
     database: Database, caller: Caller, id_: str, parameters: Sequence[tuple[str, str]]
 ) -> Made:
-    """The score series of a survivor, over the linked record. parameters: `date` as of a search, to narrow them.
+    """The score series of a survivor, over the linked record; 404 as ever.
 
-    404 as ever.
+    parameters: `date` as of a search, to narrow them.
     """
     rid, _ = await _read(database, caller, "Patient", id_)
     codes = ",".join(f"{system}|{code}" for system, code in outcomes.CODES)
