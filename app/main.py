@@ -98,7 +98,8 @@ def create_app(
                 database,
                 trust,
                 trust.verifier(
-                    settings.fhir_base.removesuffix("/fhir"), RateLimit(settings.rate_limit)
+                    settings.fhir_base.removesuffix("/fhir"),
+                    RateLimit(settings.rate_limit, database.pool),
                 ),
                 writer,
                 seal.derive("cursors", await server_secret(database.pool, "cursor")),

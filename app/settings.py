@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     """Most search parameters accepted in one request."""
 
     rate_limit: str = Field(default="10000/second", pattern=r"^$|^[1-9]\d*/(second|minute|hour)$")
-    """Most requests of one client to one process, such as `600/minute`; empty for no limit."""
+    """Most requests of one client, over all processes, such as `600/minute`; empty for no limit."""
 
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the service from a browser, as a JSON list; none by default."""

@@ -23,7 +23,22 @@ _ROLE: Final = "http://terminology.hl7.org/CodeSystem/object-role"
 _DICOM: Final = "http://dicom.nema.org/resources/ontology/DCM"
 _REASON: Final = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 _PARTICIPATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
-_PATTERNS: Final = {"C": "Create", "R": "Read", "U": "Update", "D": "Delete", "E": "Query"}
+_PATTERNS: Final = {
+    "create": "Create",
+    "read": "Read",
+    "vread": "Read",
+    "update": "Update",
+    "patch": "Update",
+    "delete": "Delete",
+}
+_MASKED: Final = {
+    "extension": [
+        {
+            "url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason",
+            "valueCode": "masked",
+        }
+    ]
+}
 _REST: Final = frozenset(
     {
         *("read", "vread", "update", "patch", "delete", "create", "capabilities", "operation"),
@@ -64,7 +79,7 @@ def audit_event(entry: AuditEntry, base_url: str) -> Json:
     told: Json = {
         "resourceType": "AuditEvent",
         "id": str(entry.id),
-        "meta": {"lastUpdated": _instant(entry.recorded), "profile": [_profile(entry)]},
+        "meta": {"lastUpdated": _instant(entry.recorded)},
         "type": {"system": _TYPE, "code": "rest", "display": "RESTful Operation"}
         if rest
         else {"system": _DICOM, "code": "110112" if entry.action == "R" else "110114"},
@@ -85,6 +100,9 @@ def audit_event(entry: AuditEntry, base_url: str) -> Json:
         },
         "entity": _entities(entry),
     }
+    pattern = _pattern(entry)
+    if pattern is not None:
+        told["meta"]["profile"] = [f"{_BALP}/StructureDefinition/IHE.BasicAudit.{pattern}"]
     if entry.purpose is not None:
         told["purposeOfEvent"] = [{"coding": [{"system": _REASON, "code": entry.purpose}]}]
     if entry.emergency_reason is not None:
@@ -96,9 +114,13 @@ def _instant(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _profile(entry: AuditEntry) -> str:
+def _pattern(entry: AuditEntry) -> str | None:
+    """The pattern that the entry meets; none for tokens and operations, nor where nothing was found to name."""
     who = "Patient" if entry.survivor else ""
-    return f"{_BALP}/StructureDefinition/IHE.BasicAudit.{who}{_PATTERNS.get(entry.action, 'Query')}"
+    if entry.interaction.startswith("search"):
+        return f"{who}Query" if entry.survivor or entry.query is not None else None
+    pattern = _PATTERNS.get(entry.interaction)
+    return f"{who}{pattern}" if pattern is not None and len(entry.entities) == 1 else None
 
 
 def _subtype(interaction: str) -> Json:
@@ -159,8 +181,16 @@ def _entities(entry: AuditEntry) -> list[Json]:
             "role": {"system": _ROLE, "code": "4", "display": "Domain Resource"},
         }
         for reference in entry.entities
-        if reference != entry.survivor
     ]
+    if entry.survivor is not None and entry.interaction.startswith("search"):
+        # What was searched for may name others: whom it is about is told that there was a search.
+        found.append(
+            {
+                "type": system_object,
+                "role": {"system": _ROLE, "code": "24", "display": "Query"},
+                "_query": _MASKED,
+            }
+        )
     if entry.query is not None or entry.about is not None:
         asked: Json = {"type": system_object}
         asked["role"] = {"system": _ROLE, "code": "24", "display": "Query"}

@@ -12,12 +12,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from app import clock
 from app.errors import IssueCode, fhir_error
 from app.fhir_mappings import json_text
 from app.fhir_mappings.audit_event import audit_event
@@ -175,6 +176,6 @@ def _open(cursor: str, key: bytes, binding: str) -> tuple[datetime, UUID]:
         raise _fault("The cursor is none of this server's; search again.", _CURSOR) from error
     if bound != binding:
         raise _fault("The cursor belongs to another search or caller.", _CURSOR)
-    if datetime.now(UTC).timestamp() - fernet.extract_timestamp(cursor.encode()) > _CURSOR_SECONDS:
+    if clock.now() - fernet.extract_timestamp(cursor.encode()) > _CURSOR_SECONDS:
         raise fhir_error(IssueCode.DELETED, "The cursor has expired; search again.", _CURSOR)
     return datetime.fromisoformat(moment), UUID(id_)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-import time
 import zlib
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,6 +21,7 @@ from typing import Any, Final
 import orjson
 from cryptography.fernet import Fernet, InvalidToken
 
+from app import clock
 from app.errors import FhirError, IssueCode, fhir_error
 from app.storage import kept
 from app.storage.database import Caller, Database
@@ -58,7 +58,7 @@ class Cursors:
         kind: what list it belongs to, such as `search`. content: JSON. now: seconds since the
         epoch, the present where None. One more statement where the content is long.
         """
-        issued = int(time.time() if now is None else now)
+        issued = int(clock.now() if now is None else now)
         sealed = self._sealed([_binding(caller, kind), content], issued)
         if len(sealed) <= LONGEST:
             return sealed
@@ -80,7 +80,7 @@ class Cursors:
         FhirError: 400 where the cursor is not of this server, of another caller or of another kind;
         410 where it has expired.
         """
-        moment = time.time() if now is None else now
+        moment = clock.now() if now is None else now
         content = self._opened(cursor, _binding(caller, kind), moment)
         if isinstance(content, str):
             sealed = await kept.kept(database, content)

@@ -7,7 +7,6 @@ Pinned: w3.org/TR/CSP3.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from app import clock
 from app.logs import request_id
 from app.routers.service import Service, service_of
 from app.security import tokens
@@ -107,7 +107,7 @@ async def demo_token(request: Request) -> Response:
     )
     written = await service.write_down(
         AuditRow(
-            recorded=datetime.now(UTC),
+            recorded=clock.today(),
             action=b"E",
             interaction="token",
             outcome=0,

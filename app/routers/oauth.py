@@ -18,6 +18,7 @@ from jose import jwt
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from app import clock
 from app.errors import FhirError
 from app.logs import request_id
 from app.routers.service import Service, service_of
@@ -170,7 +171,7 @@ async def _exchange(
         client = await _app(service, request, form, interaction) or await _authenticate(
             service, request, form
         )
-        _admit(service, client)
+        await _admit(service, client)
         told = await work(service, client, form)
         answer = JSONResponse(told)
     except _Refused as refused:
@@ -187,7 +188,7 @@ async def _exchange(
     emergency = client is not None and client.emergency and purpose in EMERGENCY_PURPOSES
     written = await service.write_down(
         AuditRow(
-            recorded=datetime.now(UTC),
+            recorded=clock.today(),
             action=b"E",
             interaction=f"emergency-{interaction}" if emergency else interaction,
             outcome=0 if answer.status_code == 200 else 4,
@@ -236,9 +237,11 @@ async def _form(request: Request) -> dict[str, str]:
     return form
 
 
-def _admit(service: Service, client: Client) -> None:
+async def _admit(service: Service, client: Client) -> None:
     try:
-        service.verifier.rate.admit(client.client_id)
+        pending = service.verifier.rate.admit(client.client_id)
+        if pending is not None:
+            await pending
     except FhirError as error:
         wait = dict(error.headers)["Retry-After"]
         raise _Refused("slow_down", "too many requests of this client", 429, wait) from error

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app import metrics
+from app import clock, metrics
 from app.care.guards import GUARDS
 from app.errors import FhirError, IssueCode, fhir_error
 from app.fhir_mappings import operation_outcome, registry
@@ -177,10 +177,12 @@ class Service:
             bearer = request.headers.get("authorization")
             if inner is None and self.people.providers:
                 await self.people.recognize(bearer, self.verifier)
-            # What a Bundle asks inside is one request of its client.
-            ask = self.verifier.admit if inner is None else self.verifier.verify
-            claims = ask(bearer)
-            verified = claims
+            claims = verified = self.verifier.verify(bearer)
+            if inner is None:
+                # What a Bundle asks inside is one request of its client.
+                pending = self.verifier.rate.admit(verified.client_id)
+                if pending is not None:
+                    await pending
             if type_ is not None:
                 if not registry.is_resource_type(type_):
                     raise fhir_error(
@@ -212,7 +214,7 @@ class Service:
         if refused is not None:
             metrics.refused(seen.interaction or interaction, refused.issues[0].code)
         row = AuditRow(
-            recorded=datetime.now(UTC),
+            recorded=clock.today(),
             action=_ACTIONS[letter],
             interaction=seen.interaction or interaction,
             outcome=0 if response.status_code < 400 else 8 if response.status_code >= 500 else 4,

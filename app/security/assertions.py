@@ -6,12 +6,12 @@ Neighbours: `app.security.keysets` (keys by URL), `app.storage.clients` (used as
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from jose import JWTError, jwt
 
+from app import clock
 from app.security.clients import ClientRefused
 from app.security.fetching import Unreachable
 from app.security.keysets import CLIENT_ALGORITHMS, Jwk, KeySets, fits, public_keys
@@ -34,7 +34,7 @@ async def by_assertion(
 
     audience: the token endpoint's URL. now: seconds since 1970, of this moment where it is not given.
     """
-    moment = time.time() if now is None else now
+    moment = clock.now() if now is None else now
     if len(assertion) > _LONGEST_TEXT:
         raise ClientRefused
     try:

@@ -58,8 +58,8 @@ async def add_client(
             )
         if practitioner is not None or jwks is not None or jwks_url is not None:
             raise ValueError("the provider says who signs in and signs for the app")
-    elif patient is None and "patient" in levels:
-        raise ValueError("a patient/ scope needs a client of that patient")
+    elif "patient" in levels and (patient is None or levels != {"patient"}):
+        raise ValueError("a patient/ scope needs a client of that patient, and no other scopes")
     for code in purposes_of_use:
         if not purposes.known(code):
             raise ValueError("a purpose must be a v3-ActReason purpose of use, such as TREAT")

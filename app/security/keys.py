@@ -9,7 +9,6 @@ Pinned: RFC 7517.
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jose import jwk
 
+from app import clock
 from app.security.sealing import Seal, lies_open
 from app.storage import clients
 from app.storage.clients import SigningKey
@@ -53,12 +53,12 @@ class SigningKeys:
         return next((row.public_jwk for row in self._live(now) if row.kid == kid), None)
 
     def _live(self, now: float | None) -> list[SigningKey]:
-        moment = time.time() if now is None else now
+        moment = clock.now() if now is None else now
         return [r for r in self.rows if r.retired is None or r.retired.timestamp() > moment]
 
     def signing(self, now: float | None = None) -> SigningKey:
         """The key to sign with: the newest that every process knows by now."""
-        moment = time.time() if now is None else now
+        moment = clock.now() if now is None else now
         ours = [row for row in self.rows if row.private_pem]
         known = [row for row in ours if row.created.timestamp() <= moment - _LEARNT_SECONDS]
         return known[0] if known else ours[-1]

@@ -10,9 +10,9 @@ Neighbours: `app.routers.oauth` (the endpoint), `app.security.people` (verifies)
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any, Final, Literal
 
+from app import clock
 from app.errors import FhirError
 from app.openid_settings import OpenIdProvider
 from app.security.fetching import Unreachable, post_form
@@ -140,7 +140,7 @@ def _answer(
     answer: dict[str, Any] = {
         "access_token": token,
         "token_type": "Bearer",
-        "expires_in": max(0, int(claims.expires - time.time())),
+        "expires_in": max(0, int(claims.expires - clock.now())),
         "scope": " ".join([claims.scopes.text, *given]).strip(),
         "purpose_of_use": claims.purpose,
     }

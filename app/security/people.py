@@ -18,6 +18,7 @@ from typing import Any, Final
 import httpx
 from jose import JWTError, jwt
 
+from app import clock
 from app.consent import purposes
 from app.errors import FhirError, IssueCode, fhir_error
 from app.fhir_mappings import registry
@@ -279,7 +280,7 @@ def _decode(
 
 
 def _within(body: dict[str, Any], longest: int) -> None:
-    now = time.time()
+    now = clock.now()
     issued, expires = moment(body, "iat"), moment(body, "exp")
     begins = moment(body, "nbf") if "nbf" in body else issued
     if expires <= now:

@@ -6,9 +6,9 @@ Held in memory, because every request asks; `app.storage.notices` keeps it true.
 from __future__ import annotations
 
 import json
-import time
 from typing import Final
 
+from app import clock
 from app.storage import clients
 from app.storage.database import Connection
 
@@ -38,7 +38,7 @@ class Revocations:
     def revoke(self, jti: str, until: float) -> None:
         """Void one token here; until: when it would have expired, in seconds since 1970."""
         if len(self._tokens) > _MANY:
-            now = time.time()
+            now = clock.now()
             self._tokens = {each: end for each, end in self._tokens.items() if end > now}
         self._tokens[jti] = until
 

@@ -6,9 +6,12 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
+
+_LONG_OVER: Final = "now() - interval '1 day'"
+"""What expired before is forgotten: not at once, or a clock that jumps ahead and back would revive it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ async def identity_rid(pool: asyncpg.Pool, type_code: int, id_: str) -> int | No
 
 async def use_assertion(pool: asyncpg.Pool, client_id: str, jti: str, expires: datetime) -> bool:
     """Remember an assertion id; False where it was used before (RFC 7523 section 3, replay)."""
-    await pool.execute("DELETE FROM tl.used_assertion WHERE expires_at < now()")
+    await pool.execute(f"DELETE FROM tl.used_assertion WHERE expires_at < {_LONG_OVER}")
     done = await pool.execute(
         "INSERT INTO tl.used_assertion VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         client_id,
@@ -184,7 +187,7 @@ async def retire_signing_keys(pool: asyncpg.Pool, but: str, after_seconds: int) 
 
 async def revoke_token(pool: asyncpg.Pool, client_id: str, jti: str, expires: datetime) -> None:
     """Void one token; forget those that have expired anyway."""
-    await pool.execute("DELETE FROM tl.revoked_token WHERE expires_at < now()")
+    await pool.execute(f"DELETE FROM tl.revoked_token WHERE expires_at < {_LONG_OVER}")
     await pool.execute(
         "INSERT INTO tl.revoked_token (jti, client_id, expires_at) VALUES ($1, $2, $3) "
         "ON CONFLICT DO NOTHING",
@@ -200,7 +203,7 @@ async def revocations(
     """Revoked tokens with their end, and clients with the moment up to which their tokens are void."""
     tokens = await connection.fetch(
         "SELECT jti, extract(epoch FROM expires_at)::float8 AS until FROM tl.revoked_token "
-        "WHERE expires_at > now()"
+        f"WHERE expires_at > {_LONG_OVER}"
     )
     voids = await connection.fetch(
         "SELECT client_id, extract(epoch FROM tokens_void_at)::float8 AS void FROM tl.client "

@@ -168,6 +168,7 @@ GRANT SELECT, INSERT, DELETE ON tl.same_person TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE, DELETE ON tl.consent_end TO {KEEPER};
 GRANT SELECT, INSERT, UPDATE ON tl.client, tl.signing_key, tl.server_secret TO {service_role};
 GRANT SELECT, INSERT, DELETE ON tl.used_assertion, tl.revoked_token TO {service_role};
+GRANT SELECT, INSERT, UPDATE ON tl.rate_window TO {service_role};
 GRANT SELECT (organization, privacy_officer, revoked_at) ON tl.client TO {KEEPER};
 GRANT SELECT ON tl.audit_event TO {KEEPER};
 GRANT INSERT ON tl.audit_event TO {service_role};

@@ -13,14 +13,25 @@ from tests.authz.house import House
 from tests.authz.people import AUDIENCE, ISSUER
 from tests.conftest import Database
 from tests.security.provider import Provider
-from tests.spine.conftest import open_world
+from tests.spine.conftest import World, open_world
 
 
 @pytest.fixture
-async def house(database: Callable[[], Database], tmp_path: Path) -> AsyncIterator[House]:
-    provider = Provider(ISSUER, AUDIENCE)
+def provider() -> Provider:
+    return Provider(ISSUER, AUDIENCE)
+
+
+@pytest.fixture
+async def world(
+    database: Callable[[], Database], tmp_path: Path, provider: Provider
+) -> AsyncIterator[World]:
     trusted = OpenIdProvider(issuer=ISSUER, survivors=True, launch=True)
     async with open_world(
         database(), tmp_path, connect=provider.connect, openid_providers=(trusted,)
-    ) as world:
-        yield await cast.build(world, provider)
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def house(world: World, provider: Provider) -> House:
+    return await cast.build(world, provider)

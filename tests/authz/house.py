@@ -45,9 +45,7 @@ ACTORS: Final = (
     "survivor's app",
     "another's app",
     "clinician",
-    "other clinician",
     "survivor",
-    "other survivor",
     "privacy officer",
     "narrow scope",
     "revoked client",
@@ -55,8 +53,8 @@ ACTORS: Final = (
     "altered token",
     "no token",
 )
-"""Clinicians (of Harbor, and of an agency that nobody permitted) and survivors sign in at an OpenID provider
-(`tests.authz.people`); the others are clients with tokens of our own."""
+"""The clinician (of Harbor) and the survivor (Ana) sign in at an OpenID provider (`tests.authz.people`); the
+others are clients with tokens of our own."""
 
 
 @dataclass

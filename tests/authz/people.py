@@ -25,20 +25,16 @@ async def sign_in(
     world: World, provider: Provider, patients: dict[str, str]
 ) -> dict[str, dict[str, str]]:
     """The headers of each actor who signs in. patients: ids of the survivors by relation."""
-    headers = {}
-    for actor, agency in (("clinician", HARBOR), ("other clinician", LEGAL)):
-        entry = {"resourceType": "Practitioner", "name": [{"family": "Clinician"}]}
-        id_ = (await world[agency].post("/Practitioner", entry)).json()["id"]
-        provider.people[actor] = {"fhirUser": f"Practitioner/{id_}"}
-        app = f"ehr-of-{agency}"
-        await add_client(
-            world,
-            app,
-            openid_issuer=ISSUER,
-            organization=world.organizations[agency],
-            scope="user/*.cruds",
-        )
-        headers[actor] = _bearer(provider.token(actor, app, "openid user/*.cruds"))
+    entry = {"resourceType": "Practitioner", "name": [{"family": "Clinician"}]}
+    id_ = (await world[HARBOR].post("/Practitioner", entry)).json()["id"]
+    provider.people["clinician"] = {"fhirUser": f"Practitioner/{id_}"}
+    await add_client(
+        world,
+        "harbor-ehr",
+        openid_issuer=ISSUER,
+        organization=world.organizations[HARBOR],
+        scope="user/*.cruds",
+    )
     await add_client(
         world,
         "my-record",
@@ -48,10 +44,11 @@ async def sign_in(
         purposes_of_use=("PATRQT",),
     )
     provider.apps["my-record"] = App(_CALLBACK)
-    for actor, relation in (("survivor", "shared"), ("other survivor", "unshared")):
-        provider.people[actor] = {"fhirUser": f"Patient/{patients[relation]}"}
-        headers[actor] = _bearer(await _launched(world, provider, actor))
-    return headers
+    provider.people["survivor"] = {"fhirUser": f"Patient/{patients['shared']}"}
+    return {
+        "clinician": _bearer(provider.token("clinician", "harbor-ehr", "openid user/*.cruds")),
+        "survivor": _bearer(await _launched(world, provider, "survivor")),
+    }
 
 
 async def _launched(world: World, provider: Provider, person: str) -> str:

@@ -1,14 +1,16 @@
-"""The service's clock jumps, the database's does not: no token lives longer for it, and all is written down."""
+"""The service's clock jumps, the database's does not: no token lives longer for it, and all is written down.
+
+In one process, by many days; `test_clock_jump.py` sets the clock of a process of its own.
+"""
 
 from __future__ import annotations
 
 import time
-from datetime import datetime, tzinfo
-from typing import Self
 
 import asyncpg
 import pytest
 
+from app import clock as deciding
 from app.storage.audit_chain import verify
 from tests.spine.conftest import AGENCIES, World
 
@@ -22,14 +24,6 @@ class Clock:
     ahead = 0.0
 
 
-class Shifted(datetime):
-    """`datetime`, by that clock."""
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> Self:
-        return cls.fromtimestamp(_real() + Clock.ahead, tz)
-
-
 _real = time.time
 
 
@@ -37,8 +31,7 @@ _real = time.time
 def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
     monkeypatch.setattr(Clock, "ahead", 0.0)
     monkeypatch.setattr("time.time", lambda: _real() + Clock.ahead)
-    for module in ("app.routers.service", "app.routers.oauth", "jose.jwt"):
-        monkeypatch.setattr(f"{module}.datetime", Shifted)
+    monkeypatch.setattr("app.clock._CLOCK", deciding.Clock())
     return Clock
 
 
@@ -61,20 +54,21 @@ async def test_no_token_lives_longer_because_a_clock_jumped_and_the_audit_goes_o
 
     clock.ahead = 0.0
     # Known to the process already, and to one that sees it for the first time.
-    world.service.verifier._known.clear()
-    assert await status(ahead) == 401, "it would be good for 40 days"
+    for _ in range(2):
+        assert await status(ahead) == 401, "it would be good for 40 days"
+        world.service.verifier._known.clear()
     assert await status(await token()) == 200
     clock.ahead = -DAYS
     behind = await token()
-    assert await status(behind) == 200
+    assert await status(behind) == 200, "set back, it goes on by the time that has passed"
     clock.ahead = 0.0
-    assert await status(behind) == 401
+    assert await status(behind) == 200
     assert await status(await token()) == 200
 
     owner = await asyncpg.connect(world.database.admin_url)
     months = await owner.fetchval(
         "SELECT count(DISTINCT date_trunc('month', recorded)) FROM tl.audit_event"
     )
-    assert months >= 3, "each is written into the month that the clock told"
+    assert months >= 2, "each is written into the month that the clock told"
     assert (await verify(owner)).broken is None
     await owner.close()

@@ -119,8 +119,8 @@ async def test_a_cursor_is_of_one_caller_and_one_list_and_cannot_be_made(clinic:
 async def test_an_expired_cursor_is_gone(clinic: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = await clinic.bundle("/Condition?_count=1")
     url = link(bundle, "next") or ""
-    later = SimpleNamespace(time=lambda: time.time() + LIFETIME + 5)
-    monkeypatch.setattr("app.interactions.cursors.time", later)
+    later = SimpleNamespace(now=lambda: time.time() + LIFETIME + 5)
+    monkeypatch.setattr("app.interactions.cursors.clock", later)
     answer = await clinic.agency.get(url.removeprefix(clinic.world.service.settings.fhir_base))
     assert answer.status_code == 410
 

@@ -131,7 +131,7 @@ async def test_a_token_known_already_is_refused_once_it_has_expired(
     headers = {"Authorization": f"Bearer {_signed(world)}"}
     assert (await world.http.get("/fhir/Patient", headers=headers)).status_code == 200
     later = time.time() + 3600
-    monkeypatch.setattr("app.security.tokens.time.time", lambda: later)
+    monkeypatch.setattr("app.clock.now", lambda: later)
     assert (await world.http.get("/fhir/Patient", headers=headers)).status_code == 401
 
 

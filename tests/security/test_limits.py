@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import asyncpg
 import httpx
 import pytest
 
+from app.errors import FhirError, IssueCode
 from app.main import create_app
 from app.security.rate import RateLimit
 from app.settings import Settings
+from app.storage.rate_windows import RateWindows
 from tests.spine.conftest import AGENCIES, Agency, World, new_patient
 
 RIVER, HARBOR = AGENCIES[:2]
@@ -29,6 +32,73 @@ async def test_a_client_that_asks_too_often_is_told_when_to_come_back_and_others
     assert (token.status_code, token.json()["error"]) == (429, "slow_down")
     assert int(token.headers["retry-after"]) > 0
     assert (await world[HARBOR].get("/Patient")).status_code == 200
+
+
+async def _admitted(limit: RateLimit, times: int) -> int:
+    """How many of so many requests of one client are admitted."""
+    found = 0
+    for _ in range(times):
+        try:
+            pending = limit.admit("eager")
+            if pending is not None:
+                await pending
+        except FhirError as error:
+            if error.issues[0].code is not IssueCode.THROTTLED:
+                raise
+        else:
+            found += 1
+    return found
+
+
+async def test_the_count_is_shared_and_asks_the_database_once_for_many_requests(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    real = RateWindows.incr
+
+    async def counted(self: RateWindows, key: str, expiry: int, amount: int = 1) -> int:
+        asked.append(amount)
+        return await real(self, key, expiry, amount)
+
+    monkeypatch.setattr(RateWindows, "incr", counted)
+    pool = world.service.database.pool
+    one, other = RateLimit("6400/hour", pool), RateLimit("6400/hour", pool)
+    assert await _admitted(one, 200) == 200
+    assert asked == [], "a small part is admitted without asking"
+    assert await _admitted(one, 3000) == 3000
+    assert len(asked) <= 32, "the rest in portions of a hundred"
+    rest = await _admitted(other, 6400)
+    assert 6400 - 3200 - 2 * 100 <= rest <= 6400 - 3200
+    assert len(asked) <= 66
+
+
+async def test_where_the_count_cannot_be_shared_each_process_counts_alone(world: World) -> None:
+    unreachable = asyncpg.create_pool("postgresql://nobody@127.0.0.1:1/nothing", min_size=0)
+    async with unreachable as pool:
+        limit = RateLimit("5/hour", pool)
+        assert await _admitted(limit, 8) == 5
+
+
+async def test_a_window_goes_on_though_the_clock_is_set(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit, now = RateLimit("5/hour", world.service.database.pool), time.time()
+    assert await _admitted(limit, 3) == 3
+    monkeypatch.setattr("time.time", lambda: now - 86_400)
+    assert await _admitted(limit, 3) == 2
+    monkeypatch.setattr("time.time", lambda: now + 86_400)
+    assert await _admitted(limit, 1) == 0
+
+
+async def test_a_window_of_the_count_that_would_never_end_is_begun_anew(
+    world: World, owner: asyncpg.Connection
+) -> None:
+    limit = RateLimit("5/hour", world.service.database.pool)
+    assert await _admitted(limit, 6) == 5
+    # As after the clock of the database was set back by a day.
+    await owner.execute("UPDATE tl.rate_window SET ends = ends + interval '1 day'")
+    again = RateLimit("5/hour", world.service.database.pool)
+    assert await _admitted(again, 6) == 5
 
 
 async def test_what_a_batch_asks_inside_counts_once(world: World) -> None:

@@ -12,10 +12,11 @@ import httpx
 import pytest
 
 from app import logs
-from tests.authz import house as cast
-from tests.authz.house import ACTORS, MARKERS
+from tests.authz.conftest import house, provider, world
+from tests.authz.house import ACTORS, MARKERS, House
 from tests.authz.operations import UntoldError, operations, probe, relations
-from tests.spine.conftest import World
+
+__all__ = ["house", "provider", "world"]
 
 
 @pytest.fixture
@@ -30,9 +31,9 @@ def everything_logged() -> Iterator[io.StringIO]:
 
 
 async def test_no_log_line_holds_what_the_requests_and_records_held(
-    world: World, everything_logged: io.StringIO, owner: asyncpg.Connection
+    house: House, everything_logged: io.StringIO, owner: asyncpg.Connection
 ) -> None:
-    house = await cast.build(world)
+    world = house.world
     logged = logs.RequestLog(world.application)
     transport = httpx.ASGITransport(app=logged, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
@@ -42,7 +43,7 @@ async def test_no_log_line_holds_what_the_requests_and_records_held(
                     asked = await probe(house, operation, relation)
                 except UntoldError:
                     continue
-                for actor in ("custodian", "unconsented", "survivor's app", "no token"):
+                for actor in ("custodian", "unconsented", "survivor", "no token"):
                     typed = {"content-type": asked.media} if asked.content is not None else {}
                     await http.request(
                         asked.method,

@@ -80,21 +80,28 @@ async def test_the_own_app_does_not_show_what_another_survivor_permitted_to_its_
     ana = {"reference": f"Patient/{alone.ana}"}
     given = consent(alone.bo, type="permit", actor=[{"role": {"text": "friend"}, "reference": ana}])
     assert (await alone.world[RIVER].post("/Consent", given)).status_code == 201
-    secret = await add_client(
-        alone.world,
-        "ana-elsewhere",
-        patient=await _rid(alone, alone.ana),
-        scope="system/*.rs",
-        purposes_of_use=("PATRQT",),
-    )
-    alone.world.secrets["ana-elsewhere"] = secret or ""
+    await _own_client(alone, "ana-elsewhere", "system/*.rs")
     whole = (await alone.world.token("ana-elsewhere")).json()["access_token"]
     assert (await alone.get(whole, f"/Patient/{alone.bo}")).status_code == 200
     # A patient/ scope is about one person: SMART's promise to whoever agrees to it.
-    for token in (alone.survivor(), alone.survivor(scope="patient/Patient.rs")):
+    await _own_client(alone, "ana-on-paper", "patient/*.rs")
+    ours = (await alone.world.token("ana-on-paper")).json()["access_token"]
+    for token in (ours, alone.survivor(), alone.survivor(scope="patient/Patient.rs")):
         assert (await alone.get(token, f"/Patient/{alone.bo}")).status_code == 404
         assert (await alone.get(token, "/Patient?_total=accurate")).json()["total"] == 1
         assert (await alone.get(token, f"/Patient/{alone.ana}")).status_code == 200
+
+
+async def _own_client(world: SigningIn, name: str, scope: str) -> None:
+    """A client of Ana's with a secret of ours."""
+    secret = await add_client(
+        world.world,
+        name,
+        patient=await _rid(world, world.ana),
+        scope=scope,
+        purposes_of_use=("PATRQT",),
+    )
+    world.world.secrets[name] = secret or ""
 
 
 async def _rid(world: SigningIn, id_: str) -> int:
