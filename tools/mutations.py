@@ -82,7 +82,7 @@ _WITHIN = (
     Mutant(
         "custodian -2 is the caller's own",
         PREDICATE,
-        "(g.custodian = -2 AND special.custodian = special.organization)",
+        "(g.custodian = -2 AND special.custodian = coalesce(special.organization, {organization_here}))",
         "g.custodian = -2",
     ),
     Mutant("data period, its start", PREDICATE, "special.clinical_from >= g.data_from AND "),
@@ -238,8 +238,8 @@ _RESIDUAL = (
     Mutant(
         "residual: the row's own codes",
         ROUTINES,
-        "WHERE r.rid = row_rid AND r.codes && args",
-        "WHERE r.codes && args",
+        "WHERE r.rid OPERATOR(pg_catalog.=) row_rid AND r.codes",
+        "WHERE r.codes",
     ),
 )
 

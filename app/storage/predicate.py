@@ -164,7 +164,7 @@ def _granted(
 
 _SPECIAL: Final = """(g.any_of = 0 OR g.any_of & special.labels <> 0)
     AND (g.custodian IS NULL OR g.custodian = special.custodian
-         OR (g.custodian = -2 AND special.custodian = special.organization))
+         OR (g.custodian = -2 AND special.custodian = coalesce(special.organization, {organization_here})))
     AND (g.types IS NULL OR special.type = ANY (g.types))
     AND (g.not_types IS NULL OR special.type <> ALL (g.not_types))
     AND (g.data_from IS NULL
@@ -201,7 +201,8 @@ def asking(caller: CallerSql) -> str:
 
 def bodies() -> dict[str, str]:
     """What is put into the functions of sql/routines.sql: special, co_granted, here."""
-    return {"special": _SPECIAL, "co_granted": _co_granted(), "here": _here_inputs()}
+    here = {f"{name}_here": _here(name) for name in CallerSql.__dataclass_fields__}
+    return {"special": _SPECIAL, "co_granted": _co_granted(), "here": _here_inputs()} | here
 
 
 def _here_inputs() -> str:

@@ -22,44 +22,45 @@ END $$;
 
 -- The clauses of a residual (app/consent/residual.py): exact, for what no column can carry.
 -- row_codes, row_refs, row_authors: what a superseded version carried; null for what stands now.
+-- Nothing here but simple expressions: a query within, or a loop over one, took ten times as long as all the rest.
 CREATE OR REPLACE FUNCTION tl.residual(
   clauses jsonb, row_rid bigint, row_type smallint, row_labels bigint, row_custodian bigint,
   clinical_from timestamptz, clinical_to timestamptz, closure bigint[], deny_closure bigint[],
   purpose bigint, action integer, row_codes bigint[], row_refs bigint[], row_authors bigint[]
-) RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 DECLARE
   clause jsonb; literal jsonb; args bigint[]; operator text; verdict boolean; satisfied boolean;
   low timestamptz; high timestamptz;
 BEGIN
-  FOR clause IN SELECT jsonb_array_elements(clauses) LOOP
+  FOR c IN 0 .. jsonb_array_length(clauses) - 1 LOOP
+    clause := clauses -> c;
     satisfied := false;
-    FOR literal IN SELECT jsonb_array_elements(clause) LOOP
+    FOR l IN 0 .. jsonb_array_length(clause) - 1 LOOP
+      literal := clause -> l;
       operator := literal ->> 1;
-      SELECT coalesce(array_agg(v::bigint ORDER BY n), '{}') INTO args
-        FROM jsonb_array_elements_text(literal -> 2) WITH ORDINALITY AS a(v, n);
+      args := coalesce(translate((literal -> 2)::text, '[]', '{}')::bigint[], '{}');
       IF operator IN ('valid', 'inside') THEN
         -- Only here are the arguments instants; elsewhere they may be hashes, far beyond any calendar.
         low := coalesce(to_timestamp(args[1] / 1000000) + make_interval(secs => (args[1] % 1000000) / 1000000.0), '-infinity');
         high := coalesce(to_timestamp(args[2] / 1000000) + make_interval(secs => (args[2] % 1000000) / 1000000.0), 'infinity');
       END IF;
       verdict := CASE operator
-        WHEN 'actor' THEN closure && args
-        WHEN 'deny_actor' THEN deny_closure && args
-        WHEN 'purpose' THEN purpose & args[1] <> 0
+        WHEN 'actor' THEN coalesce(closure, {closure_here}) && args
+        WHEN 'deny_actor' THEN coalesce(deny_closure, {deny_closure_here}) && args
+        WHEN 'purpose' THEN coalesce(purpose, {purpose_here}) & args[1] <> 0
         WHEN 'valid' THEN statement_timestamp() >= low AND statement_timestamp() < high
         WHEN 'types' THEN row_type = ANY (args)
         WHEN 'labels' THEN row_labels & args[1] <> 0
         WHEN 'inside' THEN coalesce(clinical_from >= low AND clinical_to <= high, false)
         WHEN 'codes' THEN CASE WHEN row_codes IS NOT NULL THEN row_codes && args
-          ELSE EXISTS (SELECT FROM resource r WHERE r.rid = row_rid AND r.codes && args) END
+          ELSE tl.has_code(row_rid, args) END
         WHEN 'instance' THEN row_rid = ANY (args)
-        WHEN 'related' THEN row_rid = ANY (args)
-          OR EXISTS (SELECT FROM link l WHERE l.target = row_rid AND l.parameter = 0 AND l.source = ANY (args))
+        WHEN 'related' THEN row_rid = ANY (args) OR tl.is_referred_to(row_rid, args)
         WHEN 'dependents' THEN row_rid = ANY (args) OR CASE WHEN row_refs IS NOT NULL THEN row_refs && args
-          ELSE EXISTS (SELECT FROM link l WHERE l.source = row_rid AND l.parameter = 0 AND l.target = ANY (args)) END
+          ELSE tl.refers_to(row_rid, args) END
         WHEN 'author' THEN CASE WHEN row_authors IS NOT NULL THEN row_authors && args
-          ELSE EXISTS (SELECT FROM link l WHERE l.source = row_rid AND l.author AND l.target = ANY (args)) END
-        WHEN 'action' THEN action & args[1] <> 0
+          ELSE tl.has_author(row_rid, args) END
+        WHEN 'action' THEN coalesce(action, {action_here}) & args[1] <> 0
         ELSE NULL
       END;
       -- An operator this database does not know must not be read as "not denied".
@@ -69,6 +70,38 @@ BEGIN
     IF NOT satisfied THEN RETURN false; END IF;
   END LOOP;
   RETURN true;
+END $$;
+
+-- What a residual asks of the present row beyond its columns, whoever the caller is. Schemas and operators are
+-- named in full instead of by a search path: to set one took longer than the look.
+CREATE OR REPLACE FUNCTION tl.has_code(row_rid bigint, wanted bigint[]) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM tl.resource r
+    WHERE r.rid OPERATOR(pg_catalog.=) row_rid AND r.codes OPERATOR(pg_catalog.&&) wanted);
+END $$;
+
+CREATE OR REPLACE FUNCTION tl.is_referred_to(row_rid bigint, sources bigint[]) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM tl.link l
+    WHERE l.target OPERATOR(pg_catalog.=) row_rid AND l.parameter OPERATOR(pg_catalog.=) 0
+      AND l.source OPERATOR(pg_catalog.=) ANY (sources));
+END $$;
+
+CREATE OR REPLACE FUNCTION tl.refers_to(row_rid bigint, targets bigint[]) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM tl.link l
+    WHERE l.source OPERATOR(pg_catalog.=) row_rid AND l.parameter OPERATOR(pg_catalog.=) 0
+      AND l.target OPERATOR(pg_catalog.=) ANY (targets));
+END $$;
+
+CREATE OR REPLACE FUNCTION tl.has_author(row_rid bigint, authors bigint[]) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM tl.link l
+    WHERE l.source OPERATOR(pg_catalog.=) row_rid AND l.author AND l.target OPERATOR(pg_catalog.=) ANY (authors));
 END $$;
 
 -- A row of no survivor: an open directory entry is read by every caller, and corrected by its custodian alone (an
@@ -82,14 +115,14 @@ BEGIN
 END $$;
 
 -- What a grant that is not plain asks besides (app/storage/predicate.py). Where the caller is not told (null) it is
--- the one of the settings. Not the keeper's, as the next: what it reads is policed as in the statement that calls it.
+-- the one of the settings; as in tl.residual they are read only where they are needed. Not the keeper's, as the next: what it reads is policed as in the statement that calls it.
+-- These name their schema themselves: to set a search path for a call took longer than the call.
 CREATE OR REPLACE FUNCTION tl.special(
   g tl.consent_grant, rid bigint, type smallint, labels bigint, custodian bigint, clinical_from timestamptz,
   clinical_to timestamptz, closure bigint[], deny_closure bigint[], purpose bigint, organization bigint,
   action integer, codes bigint[], refs bigint[], authors bigint[]
-) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = tl, pg_temp AS $$
+) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  {here}
   RETURN ({special});
 END $$;
 
@@ -98,7 +131,7 @@ CREATE OR REPLACE FUNCTION tl.co_granted(
   subjects bigint[], rid bigint, type smallint, labels bigint, custodian bigint, clinical_from timestamptz,
   clinical_to timestamptz, closure bigint[], deny_closure bigint[], purpose bigint, organization bigint,
   action integer, codes bigint[], refs bigint[], authors bigint[]
-) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = tl, pg_temp AS $$
+) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
   {here}
   RETURN ({co_granted});
@@ -110,7 +143,7 @@ CREATE OR REPLACE FUNCTION tl.hidden_elements(
   masks bigint[], rid bigint, type smallint, patient bigint, co_subjects bigint[], open boolean, labels bigint,
   custodian bigint, clinical_from timestamptz, clinical_to timestamptz, closure bigint[], deny_closure bigint[],
   purpose bigint, organization bigint, action integer, codes bigint[], refs bigint[], authors bigint[]
-) RETURNS bigint[] LANGUAGE plpgsql STABLE SET search_path = tl, pg_temp AS $$
+) RETURNS bigint[] LANGUAGE plpgsql STABLE AS $$
 BEGIN
   {here}
   RETURN ({hidden_elements});
@@ -121,7 +154,7 @@ END $$;
 CREATE OR REPLACE FUNCTION tl.link_seen(
   source bigint, target bigint, mask bigint, closure bigint[], deny_closure bigint[], purpose bigint,
   organization bigint, action integer
-) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = tl, pg_temp AS $$
+) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
   {here}
   RETURN (mask = {grantees} AND target = ANY (closure)) OR ({link_seen});
@@ -130,10 +163,10 @@ END $$;
 -- Whether the caller may see a resource, asked of a search row that an element of it gave.
 CREATE OR REPLACE FUNCTION tl.row_seen(
   rid bigint, closure bigint[], deny_closure bigint[], purpose bigint, organization bigint, action integer
-) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = tl, pg_temp AS $$
+) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
   {here}
-  RETURN EXISTS (SELECT FROM resource e WHERE e.rid = row_seen.rid AND {row_seen});
+  RETURN EXISTS (SELECT FROM tl.resource e WHERE e.rid = row_seen.rid AND {row_seen});
 END $$;
 
 -- What resources that the caller may see refer to: rids, which are still to be judged. The policy of tl.link
