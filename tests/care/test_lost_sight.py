@@ -102,6 +102,20 @@ async def test_when_a_consent_runs_out_the_requester_is_told_though_nobody_write
     assert "onsent" not in now["note"][0]["text"]
     cancelled = {"status": "cancelled", "statusReason": {"text": "the person's wish"}}
     assert (await saved(world[RIVER], now | cancelled))["status"] == "cancelled"
+    assert await written_down(world, made, "consent-end") == 1
+
+
+async def written_down(world: World, made: Json, interaction: str) -> int:
+    """How many rows of the audit, of this interaction and of no client, name the Task."""
+    owner = await asyncpg.connect(world.database.admin_url)
+    count: int = await owner.fetchval(
+        "SELECT count(*) FROM tl.audit_event e JOIN tl.resource r ON r.rid = ANY (e.rids) "
+        "WHERE r.id = $1 AND e.interaction = $2 AND e.client_id IS NULL AND e.organization = r.custodian",
+        made["id"],
+        interaction,
+    )
+    await owner.close()
+    return count
 
 
 async def test_it_is_told_once_whoever_looks_and_how_often(world: World) -> None:

@@ -78,7 +78,7 @@ def _row(noted: notes.Noted, now: datetime) -> AuditRow:
     return AuditRow(
         recorded=now,
         action=b"U",
-        interaction="update",
+        interaction="consent-end",
         outcome=0,
         client_id=None,
         organization=noted.custodian,
@@ -116,6 +116,7 @@ async def _watch(
     while True:
         await asyncio.sleep(every)
         try:
-            await look(database, audit, base_urls)
+            async with asyncio.timeout(_AGAIN_SECONDS):
+                await look(database, audit, base_urls)
         except Exception as error:  # noqa: BLE001 - the database is away; the ends are still there afterwards
             _LOG.warning("ends of consents could not be looked for: %s", type(error).__name__)
