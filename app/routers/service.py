@@ -132,7 +132,10 @@ class Service:
     async def as_caller(
         self, claims: VerifiedClaims, work: Callable[[Caller], Awaitable[Result]]
     ) -> Result:
-        """Run `work` with the caller's closure as of now; again where memberships moved meanwhile."""
+        """Run `work` with the caller's closure as of now; again where memberships moved meanwhile.
+
+        Also again where its write was undone because another waited for it in a circle (WriteCollision).
+        """
         for _ in range(_ATTEMPTS):
             caller = self.callers.get(claims)
             if caller is None:

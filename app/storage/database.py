@@ -81,6 +81,10 @@ class StaleClosure(Exception):  # noqa: N818 - a signal to compute the closure a
     """Memberships changed since the caller's closure was computed."""
 
 
+class WriteCollision(StaleClosure):
+    """Two transactions waited for each other: this one was undone, and may be done again."""
+
+
 class Reader(Protocol):
     """Whatever runs an entered SELECT: the pool, or a transaction that sees its own writes."""
 
@@ -259,14 +263,20 @@ class Database:
 
     @asynccontextmanager
     async def write(self, caller: Caller) -> AsyncIterator[WriteConnection]:
-        """One transaction as this caller: commits at the end of the block, rolls back on an error."""
-        async with _lent(self.pool, "writes") as connection, connection.transaction():
-            fresh = await connection.fetchval(
-                f"SELECT {predicate.ENTER}", *caller.parameters(Action.READ)
-            )
-            if not fresh:
-                raise StaleClosure
-            yield WriteConnection(connection)
+        """One transaction as this caller: commits at the end of the block, rolls back on an error.
+
+        WriteCollision where the database ended it because another waited for it in a circle.
+        """
+        try:
+            async with _lent(self.pool, "writes") as connection, connection.transaction():
+                fresh = await connection.fetchval(
+                    f"SELECT {predicate.ENTER}", *caller.parameters(Action.READ)
+                )
+                if not fresh:
+                    raise StaleClosure
+                yield WriteConnection(connection)
+        except asyncpg.DeadlockDetectedError as error:
+            raise WriteCollision from error
 
 
 class TransactionReader:

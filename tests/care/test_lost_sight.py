@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 
 from app.care.referrals import expiry
 from app.care.referrals.sight import LOST_SIGHT
@@ -179,6 +180,26 @@ async def test_an_answer_that_is_being_written_is_waited_for_and_kept(world: Wor
     await asyncio.sleep(1.1)
     assert await look(world) == 1
     assert await notes(world, made) == [LOST_SIGHT]
+
+
+@pytest.mark.parametrize("named", [False, True])
+async def test_an_answer_and_a_withdrawal_at_once_lose_neither(
+    world: World, *, named: bool
+) -> None:
+    patient = await new_patient(world[RIVER])
+    permit = await created(world[RIVER], release(patient, SHELTER))
+    more = {"reasonReference": reference(f"Consent/{permit['id']}")} if named else {}
+    sent = [await created(world[RIVER], task(patient, **more)) for _ in range(4)]
+    answers = [world[SHELTER].put(f"/Task/{t['id']}", t | {"status": "accepted"}) for t in sent]
+    *answered, gone = await asyncio.gather(
+        *answers, world[RIVER].put(f"/Consent/{permit['id']}", permit | {"status": "inactive"})
+    )
+    assert gone.status_code == 200, gone.text
+    for made, answer in zip(sent, answered, strict=True):
+        assert answer.status_code < 500, answer.text
+        now = (await world[RIVER].get(f"/Task/{made['id']}")).json()
+        expected = "accepted" if answer.status_code == 200 else "requested"
+        assert (now["status"], len(now["note"])) == (expected, 1)
 
 
 async def test_what_cannot_be_written_down_is_not_done(world: World) -> None:
