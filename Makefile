@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check fuzz twins mutants fuzz-validation examples bench chaos sbom advisories lock clean
+.PHONY: help demo serve test check fuzz twins mutants fuzz-validation fuzz-api examples bench chaos sbom advisories lock clean
 
 PYTHON ?= python3
 UV ?= uv
@@ -40,6 +40,10 @@ mutants: $(STAMP) ## Delete each condition of the predicate and each policy; pri
 
 fuzz-validation: $(STAMP) ## Throw 20,000 broken texts, trees, expressions and profiles at the validator
 	TL_FUZZ_EXAMPLES=20000 $(BIN)/pytest -n 0 --timeout 0 tests/fhir_mappings/test_fuzz.py
+
+fuzz-api: $(STAMP) ## Send every operation of the OpenAPI document 600 random requests, sound and unsound (SEED=n repeats)
+	@seed=$${SEED:-$$(date +%s)}; echo "seed $$seed"; \
+	  TL_API_SEED=$$seed TL_API_EXAMPLES=300 $(BIN)/pytest -n 0 --show-capture=no tests/docs/test_served_document.py
 
 examples: $(STAMP) ## Send all 5,306 official examples over HTTP (`make test` sends a part of the definitions among them)
 	TL_EXAMPLES=all $(BIN)/pytest -n 0 --timeout 0 tests/interactions/test_all_official_examples.py

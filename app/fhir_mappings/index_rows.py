@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
+from app.fhir_mappings.canonicals import is_canonical
 from app.fhir_mappings.json_text import JsonObject
 from app.fhir_mappings.path import Step, Track, compile_path, extend, run
-from app.fhir_mappings.row_writers import IndexRows, RowBuilder, Writer, writer
-from app.fhir_mappings.search_keys import component_parameter, presence_key
+from app.fhir_mappings.row_writers import IndexRows, RowBuilder, Writer, write_name, writer
+from app.fhir_mappings.search_keys import canonical_key, component_parameter, presence_key
 from app.fhir_mappings.search_parameters import SearchParameter, parameters, version
 
 __all__ = ["COLUMNS", "IndexRows", "extract"]
@@ -59,8 +60,11 @@ class _Composite:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
+    """canonical: key of what a resource of the type is called by canonicals; None where they name none."""
+
     fields: dict[str | None, tuple[_Field, ...]]
     composites: tuple[_Composite, ...]
+    canonical: int | None
 
 
 def extract(resource: JsonObject, base_urls: tuple[str, ...] = ()) -> IndexRows:
@@ -81,6 +85,8 @@ def extract(resource: JsonObject, base_urls: tuple[str, ...] = ()) -> IndexRows:
             _fill(each_field, values, resource, rows)
     for each_field in plan.fields.get(None, ()):
         _fill(each_field, [resource], resource, rows)
+    if plan.canonical is not None and type(resource.get("url")) is str:
+        write_name(plan.canonical, resource["url"], resource.get("version", ""), rows)
     found = rows.built()
     for each in plan.composites:
         for context in run(each.steps, [resource], resource):
@@ -124,7 +130,11 @@ def _plan(resource_type: str, _version: int) -> _Plan:
             steps = track.steps if track.key is None else track.steps[1:]
             write = writer(resource_type, code, each.type, track)
             found.setdefault(track.key, []).append(_Field(presence, steps, write))
-    return _Plan({key: tuple(fields) for key, fields in found.items()}, tuple(composites))
+    return _Plan(
+        {key: tuple(fields) for key, fields in found.items()},
+        tuple(composites),
+        canonical_key(resource_type, "") if is_canonical(resource_type) else None,
+    )
 
 
 def _composites(resource_type: str, of: SearchParameter) -> Iterator[_Composite]:

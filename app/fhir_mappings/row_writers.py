@@ -20,6 +20,8 @@ from app.fhir_mappings.number_rows import NumberSpan, amounts_of, numbers_of
 from app.fhir_mappings.path import Track
 from app.fhir_mappings.reference_value import ReferenceKind, parse_reference
 from app.fhir_mappings.search_keys import (
+    canonical_key,
+    canonical_name,
     canonical_quantity_key,
     coordinate_parameter,
     identifier_parameter,
@@ -176,6 +178,7 @@ def _uri_writer(resource_type: str, code: str) -> Writer:
 
 def _reference_writer(resource_type: str, code: str, type_name: str) -> Writer | None:
     row = parameter_key(resource_type, code)
+    named_row = canonical_key(resource_type, code)
     write_pair = _pair_writer(resource_type, identifier_parameter(code))
 
     def write_uri(text: str, rows: RowBuilder) -> None:
@@ -206,6 +209,9 @@ def _reference_writer(resource_type: str, code: str, type_name: str) -> Writer |
     def write_canonical(value: str, rows: RowBuilder) -> None:
         write_text(value.partition("|")[0], rows)
         write_uri(value, rows)
+        # A part of the definition (`#part`) is not told apart.
+        url, _, version = value.partition("#")[0].partition("|")
+        write_name(named_row, url, version, rows)
 
     def write_resource(value: JsonObject, rows: RowBuilder) -> None:
         if "id" in value:
@@ -220,6 +226,11 @@ def _reference_writer(resource_type: str, code: str, type_name: str) -> Writer |
         case "Resource":
             return write_resource
     return None
+
+
+def write_name(row: int, url: str, version: str, rows: RowBuilder) -> None:
+    """The row that joins a canonical to what it names; version: "" for any, or for none."""
+    rows.strings[(row, canonical_name(url), exact(version))] = None
 
 
 def _date_writer(row: int, type_name: str) -> Writer | None:

@@ -121,13 +121,16 @@ class ChainClause:
     """A resource referenced by this one (forward), or referencing it (reverse, `_has`), matches.
 
     keys: of the reference parameter. types: codes of the types that the other resource may have,
-    () for any. The other resource must itself be visible to the caller.
+    () for any. The other resource must itself be visible to the caller. naming, named: where the
+    parameter is of canonicals, the keys of `app.fhir_mappings.canonicals` on its side and on the other.
     """
 
     keys: tuple[int, ...]
     types: tuple[int, ...]
     clauses: tuple[Clause, ...]
     reverse: bool = False
+    naming: tuple[int, ...] = ()
+    named: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

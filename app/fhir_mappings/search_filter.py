@@ -19,16 +19,14 @@ from app.fhir_mappings.registry import type_code
 from app.fhir_mappings.search_clauses import (
     AllOf,
     AnyOf,
-    ChainClause,
     Clause,
     Not,
     StringClause,
     StringMode,
     merged,
 )
-from app.fhir_mappings.search_keys import parameter_key
 from app.fhir_mappings.search_parameters import SearchParameter, parameter
-from app.fhir_mappings.search_reading import MAX_DEPTH, Reading, no_scope, read, strings
+from app.fhir_mappings.search_reading import MAX_DEPTH, Reading, chain, no_scope, read, strings
 from app.fhir_mappings.search_references import targets_of
 from app.fhir_mappings.search_values import fault, refuse
 
@@ -158,10 +156,11 @@ class _Parser:
             if not inner or after is None:
                 refuse(IssueCode.INVALID, "No type that it points at has that parameter.", _NAME)
             found.append(
-                ChainClause(
-                    (parameter_key(each, name),),
+                chain(
+                    each,
+                    of,
                     tuple(type_code(target) for target, _ in inner),
-                    (merged([clause for _, clause in inner]),),
+                    merged([clause for _, clause in inner]),
                 )
             )
         if after is not None:

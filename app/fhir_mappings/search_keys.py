@@ -48,6 +48,18 @@ def uri_key(resource_type: str, code: str, uri: str) -> int:
     return hash64(resource_type, code, "u", uri)
 
 
+def canonical_key(resource_type: str, code: str) -> int:
+    """String rows that join canonicals to what they name: of a reference parameter, or, with the code "",
+    of what the resources of a type are called (their `url`).
+    """
+    return hash64(resource_type, code, "n")
+
+
+def canonical_name(url: str) -> str:
+    """A canonical URL, without version, as those rows hold it."""
+    return f"{hash64('canonical', url) & 0xFFFFFFFFFFFFFFFF:016x}"
+
+
 def identifier_parameter(code: str) -> str:
     """The token parameter that `reference:identifier` asks."""
     return code + ":identifier"

@@ -22,7 +22,8 @@ from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, urlencode
 
 from app.errors import FhirError, Issue, IssueCode, fhir_error
-from app.fhir_mappings.registry import is_resource_type
+from app.fhir_mappings.canonicals import all_naming, naming
+from app.fhir_mappings.registry import RESOURCE_TYPES, is_resource_type
 from app.fhir_mappings.search_clauses import (
     Clause,
     DateClause,
@@ -96,7 +97,8 @@ class Include:
     """One `_include` or `_revinclude`.
 
     source_type: None for any (`_revinclude=*`). parameter: `*` for every link of the source type.
-    key: `link.parameter`, 0 for `*`. target_type: None for any.
+    key: `link.parameter`, 0 for `*`. target_type: None for any. naming: keys of the parameters among them
+    that name definitions by canonical (`app.fhir_mappings.canonicals`).
     """
 
     source_type: str | None
@@ -104,6 +106,7 @@ class Include:
     key: int
     target_type: str | None = None
     iterate: bool = False
+    naming: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +358,7 @@ def _include(types: tuple[str, ...], code: str, name: str, value: str, iterate: 
     if value == "*" and code == "_include" and len(types) == 1:
         value = f"{types[0]}:*"
     if value == "*" and code == "_revinclude":
-        return Include(None, "*", 0, None, iterate)
+        return Include(None, "*", 0, None, iterate, all_naming(RESOURCE_TYPES))
     source, *rest = value.split(":")
     if not is_resource_type(source) or not 1 <= len(rest) <= 2:
         refuse(IssueCode.INVALID, "Give Type:parameter or Type:parameter:TargetType.", name)
@@ -363,10 +366,11 @@ def _include(types: tuple[str, ...], code: str, name: str, value: str, iterate: 
     if target is not None and not is_resource_type(target):
         refuse(IssueCode.INVALID, "Name an R4 resource type as the target.", name)
     if rest[0] == "*":
-        return Include(source, "*", 0, target, iterate)
+        return Include(source, "*", 0, target, iterate, all_naming((source,)))
     of = parameter(source, rest[0])
     if of is None or of.type != "reference" or not of.expression:
         refuse(IssueCode.INVALID, "Name a reference parameter of the source type.", name)
     if target is not None and of.targets and target not in of.targets:
         refuse(IssueCode.INVALID, "The parameter does not point at the target type.", name)
-    return Include(source, of.code, parameter_key(source, of.code), target, iterate)
+    key = parameter_key(source, of.code)
+    return Include(source, of.code, key, target, iterate, naming(source, of))

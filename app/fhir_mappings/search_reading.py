@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.errors import FhirError, IssueCode, fhir_error
-from app.fhir_mappings.registry import is_resource_type, type_code
+from app.fhir_mappings.canonicals import named, naming
+from app.fhir_mappings.registry import is_resource_type, type_code, type_name
 from app.fhir_mappings.search_clauses import (
     AllOf,
     AnyOf,
@@ -117,7 +118,7 @@ def _of_type(
     type_: str, name: str, text: str, reading: Reading, told: str, depth: int
 ) -> Clause | None:
     if name.startswith("_has:"):
-        return _has(name, text, reading, told, depth)
+        return _has(type_, name, text, reading, told, depth)
     head, dot, rest = name.partition(".")
     code, _, modifier = head.partition(":")
     if code in ("_text", "_content"):
@@ -190,10 +191,19 @@ def _chain(
         refuse(IssueCode.INVALID, "No type that it points at has the parameter asked of it.", told)
     types = tuple(type_code(each) for each, _ in taken)
     inner = merged([clause for _, clause in taken])
-    return ChainClause((parameter_key(type_, of.code),), types, (inner,))
+    return chain(type_, of, types, inner)
 
 
-def _has(name: str, text: str, reading: Reading, told: str, depth: int) -> Clause:
+def chain(type_: str, of: SearchParameter, types: tuple[int, ...], inner: Clause) -> ChainClause:
+    """What a reference parameter of a type leads to satisfies `inner`. types: codes of what it leads to."""
+    by_name = naming(type_, of)
+    called = named(map(type_name, types)) if by_name else ()
+    return ChainClause(
+        (parameter_key(type_, of.code),), types, (inner,), naming=by_name, named=called
+    )
+
+
+def _has(type_: str, name: str, text: str, reading: Reading, told: str, depth: int) -> Clause:
     parts = name.split(":", 3)
     if len(parts) < 4 or not is_resource_type(parts[1]) or not parts[3]:
         refuse(IssueCode.INVALID, "Give _has:Type:reference:parameter=value.", told)
@@ -206,8 +216,15 @@ def _has(name: str, text: str, reading: Reading, told: str, depth: int) -> Claus
     clause = read((source,), rest, text, reading, told=told, depth=depth + 1)
     if clause is None:
         refuse(IssueCode.INVALID, "The type in _has has no such search parameter.", told)
-    key = parameter_key(source, code)
-    return ChainClause((key,), (type_code(source),), (clause,), reverse=True)
+    by_name = naming(source, of)
+    return ChainClause(
+        (parameter_key(source, code),),
+        (type_code(source),),
+        (clause,),
+        reverse=True,
+        naming=by_name,
+        named=named((type_,)) if by_name else (),
+    )
 
 
 def no_scope(type_: str) -> FhirError:

@@ -315,13 +315,7 @@ def _component(clause: Clause, row: str, item: str, statement: Statement) -> str
 def _chain(clause: ChainClause, row: str, statement: Statement) -> str:
     link, other = statement.alias(), statement.alias()
     near, far = ("target", "source") if clause.reverse else ("source", "target")
-    tests = [
-        f"{link}.{near} = {row}.rid",
-        _in(f"{link}.parameter", clause.keys, statement),
-        elements.followed(link),
-        f"NOT {other}.deleted",
-        predicate.for_query(other),
-    ]
+    tests = [f"NOT {other}.deleted", predicate.for_query(other)]
     if clause.types:
         types = statement.add(list(clause.types), "smallint[]")
         tests.append(f"{other}.type = ANY ({types})")
@@ -332,9 +326,32 @@ def _chain(clause: ChainClause, row: str, statement: Statement) -> str:
         for each in clause.clauses
         if not isinstance(each, IdClause)
     ]
-    return statement.exists(
-        f"tl.link {link} JOIN tl.resource {other} "
-        f"ON {other}.rid = {link}.{far} WHERE {' AND '.join(tests)}"
+    meets = " AND ".join(tests)
+    linked = statement.exists(
+        f"tl.link {link} JOIN tl.resource {other} ON {other}.rid = {link}.{far} "
+        f"WHERE {link}.{near} = {row}.rid AND {_in(f'{link}.parameter', clause.keys, statement)} "
+        f"AND {elements.followed(link)} AND {meets}"
+    )
+    if not clause.named:
+        return linked
+    # Definitions are named by URL: who names (a) and what is called so (b) are joined when asked.
+    a, b = statement.alias(), statement.alias()
+    near, far = (b, a) if clause.reverse else (a, b)
+    called = statement.exists(
+        f"tl.index_string {a} JOIN tl.index_string {b} ON {same_name(a, b)} "
+        f"AND {_in(f'{b}.hash', clause.named, statement)} "
+        f"JOIN tl.resource {other} ON {other}.rid = {far}.rid "
+        f"WHERE {near}.rid = {row}.rid AND {_in(f'{a}.hash', clause.naming, statement)} "
+        f"AND {predicate.for_query(a)} AND {predicate.for_query(b)} AND {meets}"
+    )
+    return f"({linked} OR {called})"
+
+
+def same_name(naming: str, named: str) -> str:
+    """SQL: that a row of what canonicals name names the resource of a row of what resources are called."""
+    return (
+        f"{named}.normalized = {naming}.normalized "
+        f"AND ({naming}.exact = '' OR {naming}.exact = {named}.exact)"
     )
 
 

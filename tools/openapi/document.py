@@ -124,7 +124,9 @@ def _operation(method: str, path: str, registered: Json) -> Json:
     body = registered.get("requestBody") or _body(known)
     if body is not None:
         operation["requestBody"] = body
-    operation["responses"] = _answers(known)
+    operation["responses"] = _answers(known, path)
+    if path.startswith("/fhir"):
+        _with_xml(operation["responses"])
     operation["security"] = [] if known.open else [{"oauth2": []}, {"bearer": []}]
     return operation
 
@@ -179,7 +181,17 @@ def _body(known: Described) -> Json | None:
     return {"required": True, "content": contents}
 
 
-def _answers(known: Described) -> Json:
+def _with_xml(answers: Json) -> None:
+    """Beside each answer in JSON the same in XML. Bodies in XML are only told of in words.
+
+    openapi-python-client makes no client of a document that lists them.
+    """
+    for each in answers.values():
+        if _FHIR in each.get("content", {}):
+            each["content"][parts.XML] = {"schema": {"$ref": "#/components/schemas/FhirXml"}}
+
+
+def _answers(known: Described, path: str) -> Json:
     answers: Json = {}
     for number, (status, (description, schema, shown)) in enumerate(known.answers.items()):
         answer: Json = {"description": description}
@@ -197,7 +209,12 @@ def _answers(known: Described) -> Json:
                 name: {"$ref": f"#/components/headers/{name}"} for name in known.told
             }
         answers[status] = answer
-    everywhere = () if known.open or not known.errors else ("406", "429", "503")
+    everywhere: tuple[str, ...] = ()
+    if path.startswith("/fhir"):
+        # Parameters of form (`_elements`) can be at fault everywhere; of a type that is none there is nothing.
+        everywhere = ("400", "404", "406") if "{" in path else ("400", "406")
+    if not known.open and known.errors:
+        everywhere += ("429", "503")
     for status in (*known.errors, *everywhere):
         if status == "oauth":
             for each in ("400", "401", "429"):

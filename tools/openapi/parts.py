@@ -20,11 +20,13 @@ more or less.
 **An unknown search parameter is an error**, because an ignored filter would share too much;
 `Prefer: handling=lenient` asks for the other behaviour.
 
-XML (`application/fhir+xml`) is taken and given wherever a resource is; this document shows the JSON.
+XML (`application/fhir+xml`) is taken and given wherever a resource is; the schemas show the JSON.
 
 JSON is stored and served as it was sent, but for `id` and `meta`. Members beside a primitive (`_birthDate`)
 are served though the schemas do not list them.
 """
+
+XML: Final = "application/fhir+xml"
 
 TAGS: Final = {
     "records": "Read, write and search resources of every R4 type.",
@@ -251,7 +253,8 @@ def error_answers() -> dict[str, Json]:
                         "resourceType": "OperationOutcome",
                         "issue": [{"severity": "error", "code": code, "diagnostics": diagnostics}],
                     },
-                }
+                },
+                XML: {"schema": {"$ref": "#/components/schemas/FhirXml"}},
             },
         }
         for status, (description, code, diagnostics) in _ERRORS.items()
@@ -280,6 +283,10 @@ def error_answers() -> dict[str, Json]:
 
 
 OWN_SCHEMAS: Final[dict[str, Json]] = {
+    "FhirXml": {
+        "type": "string",
+        "description": "The same resource in XML (hl7.org/fhir/R4/xml.html).",
+    },
     "AccessToken": {
         "type": "object",
         "required": ["access_token", "token_type", "expires_in", "scope"],
