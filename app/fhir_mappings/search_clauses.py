@@ -55,10 +55,11 @@ class DateRange:
     """A prefix and the range of the date as written: low inclusive, high exclusive, UTC.
 
     None is unbounded (a date at the end of the calendar). `ap` carries the range as written; how
-    much wider it is taken depends on the present time, which is not known here.
+    much wider it is taken depends on the present time, which is not known here. `po`, of `_filter` alone,
+    asks for any overlap.
     """
 
-    prefix: Prefix
+    prefix: Prefix | Literal["po"]
     low: datetime | None
     high: datetime | None
 

@@ -11,7 +11,7 @@ Pinned: hl7.org/fhir/R4/search_filter.html.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from app.errors import IssueCode
@@ -20,14 +20,17 @@ from app.fhir_mappings.search_clauses import (
     AllOf,
     AnyOf,
     Clause,
+    DateClause,
+    LastUpdatedClause,
     Not,
     StringClause,
     StringMode,
     merged,
 )
 from app.fhir_mappings.search_parameters import SearchParameter, parameter
-from app.fhir_mappings.search_reading import MAX_DEPTH, Reading, chain, no_scope, read, strings
+from app.fhir_mappings.search_reading import MAX_DEPTH, Reading, chain, no_scope, read
 from app.fhir_mappings.search_references import targets_of
+from app.fhir_mappings.search_tokens import strings
 from app.fhir_mappings.search_values import fault, refuse
 
 _NAME: Final = "_filter"
@@ -218,13 +221,11 @@ class _Parser:
             case "uri", "sw" | "ss":
                 return self._read(type_, f"{name}:below", _escaped(value, kind))
             case "date", "po":
-                # Overlaps: begins before the end, and ends after the beginning.
-                return AllOf(
-                    (
-                        self._read(type_, name, f"le{value}"),
-                        self._read(type_, name, f"ge{value}"),
-                    )
-                )
+                clause = self._read(type_, name, value)
+                if not isinstance(clause, DateClause | LastUpdatedClause):
+                    refuse(IssueCode.NOT_SUPPORTED, "This operator cannot be used here.", _NAME)
+                spans = tuple(replace(each, prefix="po") for each in clause.alternatives)
+                return replace(clause, alternatives=spans)
             case "token", "co":
                 return self._read(type_, f"{name}:text", _escaped(value, kind))
             case "reference", "re":

@@ -70,6 +70,7 @@ _SORTED_ROWS: Final = {
     "quantity": "number",
     "token": "string",
     "uri": "string",
+    "reference": "reference",
 }
 _SHORTER_FORMS: Final = frozenset({"true", "text", "data"})
 _NEVER_IGNORED: Final = frozenset({"_contained", "_containedType", "_query"})
@@ -82,8 +83,9 @@ _COUNT_DIGITS: Final = 9
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """One key of `_sort`. type: the table of its rows (`date`, `string`, `number`) and their keys;
-    `_id` and `_lastUpdated` are columns and have none.
+    """One key of `_sort`. type: the table of its rows (`date`, `string`, `number`), or `reference`,
+    which sorts by the id of what is referred to. keys: of the rows; `_id` and `_lastUpdated` are columns
+    and have none.
     """
 
     code: str
@@ -96,7 +98,7 @@ class SortKey:
 class Include:
     """One `_include` or `_revinclude`.
 
-    source_type: None for any (`_revinclude=*`). parameter: `*` for every link of the source type.
+    source_type: None for any (`*`). parameter: `*` for every link of the source type.
     key: `link.parameter`, 0 for `*`. target_type: None for any. naming: keys of the parameters among them
     that name definitions by canonical (`app.fhir_mappings.canonicals`).
     """
@@ -324,7 +326,7 @@ def _read_sort(draft: _Draft, name: str, value: str) -> bool:
         if kind is None:
             refuse(
                 IssueCode.NOT_SUPPORTED,
-                "Sort by _id, _lastUpdated, dates, strings, numbers, quantities, tokens or URIs.",
+                "Sort by a parameter that is no composite and no special one.",
                 name,
             )
         hashes = tuple(
@@ -357,7 +359,7 @@ def _read_include(draft: _Draft, name: str, code: str, modifier: str, value: str
 def _include(types: tuple[str, ...], code: str, name: str, value: str, iterate: bool) -> Include:
     if value == "*" and code == "_include" and len(types) == 1:
         value = f"{types[0]}:*"
-    if value == "*" and code == "_revinclude":
+    if value == "*":
         return Include(None, "*", 0, None, iterate, all_naming(RESOURCE_TYPES))
     source, *rest = value.split(":")
     if not is_resource_type(source) or not 1 <= len(rest) <= 2:

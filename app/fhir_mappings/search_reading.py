@@ -6,19 +6,21 @@ A parameter asked of several types is read for each, and merged. Unknown names g
 the caller can tell strict from lenient; whatever is known and cannot be searched is refused, because a
 filter that is dropped quietly over-shares.
 
-Neighbours: `app.fhir_mappings.search_values` (texts), `app.fhir_mappings.search_references`,
+Neighbours: `app.fhir_mappings.search_values` (texts), `app.fhir_mappings.search_tokens`,
+`app.fhir_mappings.search_references`,
 `app.fhir_mappings.search_quantities`, `app.fhir_mappings.search_filter`.
 Pinned: hl7.org/fhir/R4/search.html#ptypes, #modifiers, #chaining, #has, #composite.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from app.errors import FhirError, IssueCode, fhir_error
 from app.fhir_mappings.canonicals import named, naming
+from app.fhir_mappings.index_rows import COLUMNS
 from app.fhir_mappings.registry import is_resource_type, type_code, type_name
 from app.fhir_mappings.search_clauses import (
     AllOf,
@@ -29,28 +31,22 @@ from app.fhir_mappings.search_clauses import (
     DateClause,
     IdClause,
     LastUpdatedClause,
+    Not,
     StringClause,
     StringMode,
-    TerminologyClause,
     TextClause,
     TokenClause,
     merged,
 )
 from app.fhir_mappings.search_keys import (
     component_parameter,
-    of_type_key,
     parameter_key,
     presence_key,
-    sort_key,
-    text_key,
-    token_key,
-    token_system_key,
-    token_value_key,
-    uri_key,
 )
 from app.fhir_mappings.search_parameters import SearchParameter, parameter
 from app.fhir_mappings.search_quantities import near_clause, number_clause, quantity_clause
 from app.fhir_mappings.search_references import reference_clause, targets_of, with_own_entries
+from app.fhir_mappings.search_tokens import strings, token_clause, uri_clause
 from app.fhir_mappings.search_values import (
     alternatives,
     boolean,
@@ -59,9 +55,8 @@ from app.fhir_mappings.search_values import (
     logical_id,
     refuse,
     split,
-    unescape,
 )
-from app.fhir_mappings.string_rows import MAX_TEXT, exact, normalize, searchable
+from app.fhir_mappings.string_rows import normalize
 
 MAX_DEPTH: Final = 8
 """Links that one parameter may follow."""
@@ -238,9 +233,13 @@ def clause_of(
     type_: str, of: SearchParameter, modifier: str, text: str, reading: Reading, told: str
 ) -> Clause:
     """The clause of a parameter of one type, without chain. Errors as of `read`."""
+    if of.code in COLUMNS and modifier == "missing":
+        # Every resource has them.
+        return AnyOf(()) if boolean(text, told) else AllOf(())
     if of.code == "_id":
-        _only((), modifier, told)
-        return IdClause(tuple(logical_id(each, told) for each in alternatives(text, told)))
+        _only(("not",), modifier, told)
+        ids = IdClause(tuple(logical_id(each, told) for each in alternatives(text, told)))
+        return Not(ids) if modifier == "not" else ids
     if of.code == "_lastUpdated":
         _only((), modifier, told)
         return LastUpdatedClause(tuple(date(each, told) for each in alternatives(text, told)))
@@ -269,11 +268,11 @@ def _value(
     """code: the name under which rows are filed: the parameter's own, or a component's."""
     match of.type:
         case "token":
-            return _token(type_, code, modifier, text, told)
+            return token_clause(type_, code, modifier, text, told)
         case "reference":
             return reference_clause(type_, code, of, modifier, text, reading.base_urls, told)
         case "uri":
-            return _uri(type_, code, modifier, text, told)
+            return uri_clause(type_, code, modifier, text, told)
         case "date":
             _only((), modifier, told)
             ranges = tuple(date(each, told) for each in alternatives(text, told))
@@ -298,104 +297,6 @@ def _value(
 def _only(modifiers: tuple[str, ...], modifier: str, told: str) -> None:
     if modifier and modifier not in modifiers:
         refuse(IssueCode.NOT_SUPPORTED, "This parameter has no such modifier here.", told)
-
-
-def _token(type_: str, code: str, modifier: str, text: str, told: str) -> Clause:
-    match modifier:
-        case "" | "not":
-            return TokenClause(token_keys(type_, code, text, told), modifier == "not")
-        case "text":
-            return StringClause((text_key(type_, code),), "starts", strings(text, "starts", told))
-        case "of-type":
-            keys = (_of_type_key(type_, code, each, told) for each in alternatives(text, told))
-            return TokenClause(tuple(dict.fromkeys(keys)))
-        case "in" | "not-in":
-            sets = [
-                TerminologyClause(modifier, "", unescape(each), ((type_, code),), told)
-                for each in alternatives(text, told)
-            ]
-            if len(sets) == 1:
-                return sets[0]
-            return AnyOf(tuple(sets)) if modifier == "in" else AllOf(tuple(sets))
-        case "above" | "below":
-            return AnyOf(
-                tuple(
-                    TerminologyClause(
-                        modifier, *_system_and_code(each, told), ((type_, code),), told
-                    )
-                    for each in alternatives(text, told)
-                )
-            )
-        case _:
-            raise fault(IssueCode.NOT_SUPPORTED, "This parameter has no such modifier here.", told)
-
-
-def _system_and_code(text: str, told: str) -> tuple[str, str]:
-    parts = [unescape(each) for each in split(text, "|")]
-    if len(parts) != 2 or not all(parts):
-        refuse(IssueCode.INVALID, "Give system|code, because a hierarchy is of one system.", told)
-    return parts[0], parts[1]
-
-
-def _of_type_key(type_: str, code: str, text: str, told: str) -> int:
-    parts = [unescape(each) for each in split(text, "|")]
-    if len(parts) != 3 or not parts[1] or not parts[2]:
-        refuse(IssueCode.INVALID, "Give system|type code|identifier value.", told)
-    return of_type_key(type_, code, *parts)
-
-
-def token_keys(type_: str, code: str, text: str, told: str) -> tuple[int, ...]:
-    """Keys of the alternatives of a token value."""
-
-    def key(value: str) -> int:
-        parts = [unescape(each) for each in split(value, "|")]
-        if len(parts) == 1:
-            return token_value_key(type_, code, parts[0])
-        if len(parts) > 2 or not any(parts):
-            refuse(IssueCode.INVALID, "Give code, system|code, |code or system|.", told)
-        system, token = parts
-        if not token:
-            return token_system_key(type_, code, system)
-        return token_key(type_, code, system, token)
-
-    return tuple(dict.fromkeys(key(each) for each in alternatives(text, told)))
-
-
-def _uri(type_: str, code: str, modifier: str, text: str, told: str) -> Clause:
-    values = [unescape(each) for each in alternatives(text, told)]
-    match modifier:
-        case "":
-            return TokenClause(tuple(dict.fromkeys(uri_key(type_, code, each) for each in values)))
-        case "below":
-            for each in values:
-                if len(each) > MAX_TEXT - 1:
-                    refuse(IssueCode.INVALID, f"Give at most {MAX_TEXT - 1} characters.", told)
-            return StringClause((sort_key(type_, code),), "below", tuple(dict.fromkeys(values)))
-        case "above":
-            keys = (uri_key(type_, code, part) for each in values for part in _above(each))
-            return TokenClause(tuple(dict.fromkeys(keys)))
-        case _:
-            raise fault(IssueCode.NOT_SUPPORTED, "This parameter has no such modifier here.", told)
-
-
-def _above(uri: str) -> Iterator[str]:
-    """The URI and every URI that it continues after a slash."""
-    yield uri
-    scheme, separator, path = uri.partition("://")
-    parts = path.split("/") if separator else []
-    for length in range(len(parts) - 1, 0, -1):
-        shorter = "/".join(parts[:length])
-        yield f"{scheme}://{shorter}"
-        yield f"{scheme}://{shorter}/"
-
-
-def strings(text: str, mode: StringMode, told: str) -> tuple[str, ...]:
-    """The alternatives of a string value as rows hold them."""
-    values = [unescape(each) for each in alternatives(text, told)]
-    found = [exact(each) if mode == "exact" else searchable(each) for each in values]
-    if not all(found):
-        refuse(IssueCode.INVALID, "Give text that has letters, digits or signs.", told)
-    return tuple(dict.fromkeys(found))
 
 
 def _composite(type_: str, of: SearchParameter, text: str, reading: Reading, told: str) -> Clause:

@@ -71,7 +71,7 @@ def _moment_test(wanted: DateRange, add: Any) -> str:
         return f"(a.clinical_from >= {low()} AND a.clinical_from < {high()})"
 
     match wanted.prefix:
-        case "eq" | "ap":
+        case "eq" | "ap" | "po":
             return inside()
         case "ne":
             return f"NOT {inside()}"

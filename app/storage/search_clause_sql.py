@@ -250,7 +250,7 @@ def _dates(clause: DateRange, low: str, high: str, statement: Statement) -> str:
             return f"{low} >= {b()}"
         case "eb":
             return f"{high} <= {a()}"
-        case "ap":
+        case "ap" | "po":
             return f"({low} < {b()} AND {high} > {a()})"
 
 

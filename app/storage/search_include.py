@@ -62,7 +62,8 @@ async def included(
         near="source",
         far="target",
         reverse="NOT",
-        kind="w.source_type = f.type AND (w.target_type IS NULL OR w.target_type = o.type)",
+        kind="(w.source_type IS NULL OR w.source_type = f.type) "
+        "AND (w.target_type IS NULL OR w.target_type = o.type)",
         allowed=allowed,
         visible=predicate.for_query("o"),
     )

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from app.fhir_mappings.search_query import SortKey
-from app.storage import predicate
+from app.storage import elements, predicate
 from app.storage.search_clause_sql import Statement
 
 Place: TypeAlias = tuple[Any, ...]
@@ -90,7 +90,7 @@ def order_of(sort: Sequence[SortKey], row: str, statement: Statement) -> Order:
                 keys.append(OrderKey(column, f"{alias}.id", "text", key.descending, False))
             case _:
                 joins.append(_value(key, row, statement, column))
-                sql_type = _VALUES[key.type][3]
+                sql_type = "text" if key.type == "reference" else _VALUES[key.type][3]
                 keys.append(OrderKey(column, f"{column}.v", sql_type, key.descending, True))
     last = keys[-1] if keys else None
     if last is None or last.sql != f"{row}.last_updated":
@@ -102,9 +102,15 @@ def order_of(sort: Sequence[SortKey], row: str, statement: Statement) -> Order:
 
 def _value(key: SortKey, row: str, statement: Statement, column: str) -> str:
     # Ascending by the least value, descending by the greatest (search.html#sort); hidden ones are none.
-    table, value, _, _ = _VALUES[key.type]
     pick = "max" if key.descending else "min"
     hashes = statement.add(list(key.keys), "bigint[]")
+    if key.type == "reference":
+        return (
+            f" CROSS JOIN LATERAL (SELECT {pick}(t.id) AS v FROM tl.link a JOIN tl.resource t "
+            f"ON t.rid = a.target WHERE a.source = {row}.rid AND a.parameter = ANY ({hashes}) "
+            f"AND {elements.followed('a')} AND NOT t.deleted AND {predicate.for_query('t')}) AS {column}"
+        )
+    table, value, _, _ = _VALUES[key.type]
     return (
         f" CROSS JOIN LATERAL (SELECT {pick}(a.{value}) AS v FROM tl.{table} a "
         f"WHERE a.rid = {row}.rid AND a.hash = ANY ({hashes}) "
@@ -145,4 +151,6 @@ def _typed(value: Any, sql_type: str) -> Any:
         return float(value)
     if sql_type != "timestamptz":
         return value
-    return datetime.fromisoformat(value).astimezone(UTC)
+    moment = datetime.fromisoformat(value)
+    # asyncpg reads and writes infinities, a Period without an end, as the two moments that have no zone.
+    return moment if moment.tzinfo is None else moment.astimezone(UTC)

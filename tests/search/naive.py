@@ -18,7 +18,11 @@ Store = Mapping[str, Json]
 FOREVER = datetime.max.replace(tzinfo=UTC)
 NEVER = datetime.min.replace(tzinfo=UTC)
 GRAMS = {"kg": Fraction(1000), "g": Fraction(1), "mg": Fraction(1, 1000), "ug": Fraction(1, 10**6)}
-PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb")
+PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
+TREE = {"b": "a", "c": "b"}
+"""Of the code system urn:x: code to its parent."""
+MEMBERS = {("urn:x", "a"), ("urn:x", "c"), ("urn:y", "b")}
+"""The value set urn:set."""
 
 
 def span(text: str) -> tuple[datetime, datetime]:
@@ -62,21 +66,61 @@ def satisfies(resource: Json, name: str, value: str, store: Store) -> bool:
         )
     if modifier == "missing":
         return bool(values(resource, code)) is (value == "false")
-    found = any(one(resource, code, modifier, each, store) for each in value.split(","))
-    return not found if modifier == "not" else found
+    found = any(one(resource, code, modifier, each) for each in value.split(","))
+    return not found if modifier in ("not", "not-in") else found
+
+
+def ordered(found: list[Json], keys: str) -> list[tuple[Any, ...]]:
+    """The sort values of resources in the order of `_sort`; None where there is none, which comes last."""
+    rows = [tuple(sort_value(each, key) for key in keys.split(",")) for each in found]
+    for at, key in reversed(list(enumerate(keys.split(",")))):
+        held = [row for row in rows if row[at] is not None]
+        held.sort(key=lambda row, at=at: row[at], reverse=key.startswith("-"))  # type: ignore[misc]
+        rows = held + [row for row in rows if row[at] is None]
+    return rows
+
+
+def sort_value(resource: Json, key: str) -> Any:
+    """The least value, or descending the greatest, by which a resource sorts."""
+    code, pick = key.removeprefix("-"), max if key.startswith("-") else min
+    held = values(resource, code)
+    match code:
+        case "_id":
+            found = held
+        case "date" | "birthdate":
+            found = [bounds(each)[0] for each in held]
+        case "family":
+            found = [fold(each) for each in held]
+        case "value-quantity" | "probability":
+            found = [float(each["value"] if isinstance(each, dict) else each) for each in held]
+        case "subject":
+            found = [each.partition("/")[2] for each in references(resource, code)]
+        case "url":
+            found = held
+        case _:
+            found = [token for each in held for _, token in codings(code, each)]
+    return pick(found) if found else None
 
 
 def references(resource: Json, code: str) -> list[str]:
     """What a reference parameter points at."""
     element = {"subject": "subject", "patient": "subject", "part-of": "partOf"}[code]
     held = resource.get(element, [])
-    return [each["reference"] for each in (held if isinstance(held, list) else [held])]
+    every = held if isinstance(held, list) else [held]
+    return [each["reference"] for each in every if "reference" in each]
 
 
 def values(resource: Json, code: str) -> list[Any]:
     """The elements that a parameter looks at."""
     match code:
-        case "code" | "gender" | "status":
+        case "_id":
+            return [resource["id"]]
+        case "probability":
+            every = resource.get("prediction", [])
+            return [each["probabilityDecimal"] for each in every if "probabilityDecimal" in each]
+        case "identifier":
+            return list(resource.get(code, []))
+        case "code" | "gender" | "status" | "url":
             return [resource[code]] if code in resource else []
         case "category":
             return list(resource.get(code, []))
@@ -91,29 +135,42 @@ def values(resource: Json, code: str) -> list[Any]:
             return [resource["valueQuantity"]] if "valueQuantity" in resource else []
         case "family":
             return [each["family"] for each in resource.get("name", []) if "family" in each]
-        case "subject" | "patient" | "part-of":
+        case "subject" | "patient":
+            return [resource["subject"]] if "subject" in resource else []
+        case "part-of":
             return references(resource, code)
     raise AssertionError(f"{code} is not generated")
 
 
-def one(resource: Json, code: str, modifier: str, value: str, store: Store) -> bool:
+def one(resource: Json, code: str, modifier: str, value: str) -> bool:
     """Whether one alternative holds."""
     if code == "_id":
         return bool(resource["id"] == value)
     if code == "code-value-quantity":
         first, second = value.split("$")
-        return one(resource, "code", "", first, store) and one(
-            resource, "value-quantity", "", second, store
-        )
+        return one(resource, "code", "", first) and one(resource, "value-quantity", "", second)
     if code == "component-code-value-quantity":
         first, second = value.split("$")
         return any(
-            one(each, "code", "", first, store) and one(each, "value-quantity", "", second, store)
+            one(each, "code", "", first) and one(each, "value-quantity", "", second)
             for each in resource.get("component", [])
         )
     held = values(resource, code)
     if code in ("subject", "patient", "part-of"):
-        return value in held or any(each.endswith(f"/{value}") for each in held)
+        if modifier == "identifier":
+            system, _, wanted = value.rpartition("|")
+            named = [each["identifier"] for each in held if "identifier" in each]
+            return any((each["system"], each["value"]) == (system, wanted) for each in named)
+        targets = references(resource, code)
+        return value in targets or any(each.endswith(f"/{value}") for each in targets)
+    if code == "url":
+        if modifier == "below":
+            return any(each == value or each.startswith(value.rstrip("/") + "/") for each in held)
+        if modifier == "above":
+            return any(each == value or value.startswith(each.rstrip("/") + "/") for each in held)
+        return value in held
+    if code == "probability":
+        return any(compared(Fraction(str(each)), value) for each in held)
     if code in ("date", "birthdate"):
         return any(dated(each, value) for each in held)
     if code == "value-quantity":
@@ -126,7 +183,27 @@ def one(resource: Json, code: str, modifier: str, value: str, store: Store) -> b
             fold(value) in each if modifier == "contains" else each.startswith(fold(value))
             for each in texts
         )
+    if modifier == "text":
+        texts = [fold(text) for each in held for text in said(each)]
+        return any(each.startswith(fold(value)) for each in texts)
+    if modifier in ("in", "not-in"):
+        return any(pair in MEMBERS for each in held for pair in codings(code, each))
+    if modifier == "of-type":
+        return any(
+            value == f"{kind['system']}|{kind['code']}|{each['value']}"
+            for each in held
+            for kind in each.get("type", {}).get("coding", [])
+        )
     system, bar, wanted = value.rpartition("|")
+    if modifier in ("above", "below"):
+        pairs = [pair for each in held for pair in codings(code, each)]
+        return any(
+            system == has_system
+            and (
+                wanted in lineage(has_code) if modifier == "below" else has_code in lineage(wanted)
+            )
+            for has_system, has_code in pairs
+        )
     return any(
         (not bar or system == has_system) and (not wanted or wanted == has_code)
         for each in held
@@ -142,24 +219,45 @@ def codings(code: str, value: Any) -> list[tuple[str, str]]:
     }
     if isinstance(value, str):
         return [(implicit[code], value)]
+    if code == "identifier":
+        return [(value.get("system", ""), value["value"])]
     every = value.get("coding", [value])
     return [(each.get("system", ""), each["code"]) for each in every]
+
+
+def said(value: Json) -> list[str]:
+    """The words that `:text` searches: of an Identifier only the text of its type."""
+    if "value" in value:
+        return [value["type"]["text"]] if "type" in value else []
+    displays = [each["display"] for each in value.get("coding", []) if "display" in each]
+    return [*displays, *([value["text"]] if "text" in value else [])]
+
+
+def lineage(code: str) -> list[str]:
+    """A code of urn:x and all above it."""
+    return [code, *(lineage(TREE[code]) if code in TREE else [])]
 
 
 def prefixed(text: str) -> tuple[str, str]:
     return (text[:2], text[2:]) if text[:2] in PREFIXES else ("eq", text)
 
 
+def bounds(held: Any) -> tuple[datetime, datetime]:
+    """From the first instant of a date or a Period to the first one after it."""
+    if isinstance(held, str):
+        return span(held)
+    first = span(held["start"])[0] if "start" in held else NEVER
+    return first, span(held["end"])[1] if "end" in held else FOREVER
+
+
 def dated(held: Any, text: str) -> bool:
     prefix, date = prefixed(text)
     low, high = span(date)
-    if isinstance(held, str):
-        first, last = span(held)
-    else:
-        first = span(held["start"])[0] if "start" in held else NEVER
-        last = span(held["end"])[1] if "end" in held else FOREVER
+    first, last = bounds(held)
     within = low <= first and last <= high
+    margin = abs(datetime.now(UTC) - low) / 10
     return {
+        "ap": first < high + margin and last > low - margin,
         "eq": within,
         "ne": not within,
         "gt": last > high,
@@ -174,7 +272,7 @@ def dated(held: Any, text: str) -> bool:
 def measured(held: Json, text: str) -> bool:
     number, system, unit = [*text.split("|"), "", ""][:3]
     prefix, digits = prefixed(number)
-    value, width = Fraction(digits), Fraction(1, 10 ** len(digits.partition(".")[2])) / 2
+    value, width = Fraction(digits), width_of(digits)
     has = Fraction(held["value"]).limit_denominator(10**9)
     if system:
         if held["code"] not in GRAMS or unit not in GRAMS:
@@ -185,8 +283,23 @@ def measured(held: Json, text: str) -> bool:
             value, width = value * GRAMS[unit], width * GRAMS[unit]
     elif unit and held["code"] != unit:
         return False
+    return compares(prefix, has, value, width)
+
+
+def compared(has: Fraction, text: str) -> bool:
+    """A number without unit against a prefix and a number."""
+    prefix, digits = prefixed(text)
+    return compares(prefix, has, Fraction(digits), width_of(digits))
+
+
+def width_of(digits: str) -> Fraction:
+    return Fraction(1, 10 ** len(digits.partition(".")[2])) / 2
+
+
+def compares(prefix: str, has: Fraction, value: Fraction, width: Fraction) -> bool:
     equal = value - width <= has < value + width
     return {
+        "ap": abs(has - value) <= abs(value) / 10,
         "eq": equal,
         "ne": not equal,
         "gt": has > value,

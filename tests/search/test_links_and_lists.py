@@ -175,6 +175,11 @@ CASES: list[tuple[str, set[str]]] = [
     ),
     ('Patient?_filter=family co "N" and birthdate gt 1985', {"ana"}),
     ('Patient?_filter=family ew "o"', {"bo"}),
+    ("Patient?_filter=birthdate po 1980", {"bo"}),
+    ("Patient?_filter=birthdate po 1980-05-31", {"bo"}),
+    ("Patient?_filter=birthdate po 1980-06", set()),
+    ("Patient?_id:not={ana}", {"bo"}),
+    ("Observation?patient:not={ana}", {"cat-bo"}),
     ("Patient?_filter=identifier pr false and gender ne male", {"ana"}),
     (
         'Observation?_filter=code in http://example.org/pets and patient.family eq "Ana"',
@@ -233,6 +238,8 @@ async def test_a_system_wide_search_asks_what_all_types_have(clinic: Searcher) -
         "report",
     }
     assert await clinic.finds("?_type=Observation,DiagnosticReport&patient.family=bo") == {"cat-bo"}
+    both = await clinic.bundle("?_type=Observation,DiagnosticReport&_tag=urn:tag|dog&_include=*")
+    assert (clinic.named(both), clinic.named(both, "include")) == (["dog-ana"], ["ana"])
     refused = await clinic.agency.get("?_type=Observation,Patient&birthdate=1990")
     assert refused.status_code == 400
 
@@ -254,6 +261,18 @@ async def test_a_page_is_sorted_by_several_parameters_both_ways(
     clinic: Searcher, query: str, expected: list[str]
 ) -> None:
     assert clinic.named(await clinic.bundle(f"/{query}")) == expected
+
+
+async def test_a_page_is_sorted_by_the_id_of_what_is_referred_to(clinic: Searcher) -> None:
+    people = sorted(("ana", "bo"), key=lambda name: id_of(clinic, name))
+    for sort, order in (("patient,code", people), ("-patient,code", people[::-1])):
+        found = clinic.named(await clinic.bundle(f"/Observation?_sort={sort}"))
+        assert [each.rpartition("-")[2] for each in found] == [
+            person for person in order for _ in range(2 if person == "ana" else 1)
+        ]
+    # Those that have nothing above them come last.
+    found = clinic.named(await clinic.bundle("/Organization?_sort=partof"))
+    assert set(found[:2]) == {"ward", "room"}
 
 
 async def test_an_intermediate_resource_that_is_hidden_carries_no_chain(clinic: Searcher) -> None:

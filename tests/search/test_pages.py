@@ -170,6 +170,18 @@ STATEMENTS = [
     ("/Condition?_include=*&_include:iterate=Patient:link&_revinclude=List:item", 2),
     ("/Patient?_has:Condition:patient:_has:List:item:title=x", 1),
     ("?_id=1", 1),
+    ("?_type=Condition,Observation&patient.family=x&_include=*&_total=accurate", 2),
+    ("/Patient/1/Condition?code=1", 1),
+    ("/Patient/1/*", 1),
+    ("/Condition?subject:Patient.organization.partof.name=x", 1),
+    ("/Condition?_sort=code,-patient,_id&_count=2", 1),
+    ("/Condition?patient.organization:below=Organization/1&_list=1", 1),
+    ("/Condition?_text=x&_content=x", 1),
+    ("/Condition?_filter=code eq 1 or patient[gender eq male].birthdate po 1990", 1),
+    ("/Condition?_revinclude=*&_revinclude:iterate=Provenance:target", 2),
+    ("/QuestionnaireResponse?questionnaire.title=x&patient.link._has:Condition:patient:code=1", 1),
+    ("/Questionnaire?_has:QuestionnaireResponse:questionnaire:status=completed", 1),
+    ("/Questionnaire?_revinclude=QuestionnaireResponse:questionnaire&_include=*", 1),
     (f"/Condition?code:in={BOUND}/observation-status&code:not-in={BOUND}/encounter-status", 3),
 ]
 

@@ -183,6 +183,9 @@ CASES: list[tuple[str, set[str]]] = [
     ("ValueSet?url:below=http://example.org/fhir", {"root", "leaf"}),
     ("ValueSet?url:below=http://example.org/fhir/", {"leaf"}),
     ("ValueSet?url:above=http://example.org/fhir/vs/leaf/deeper", {"root", "leaf"}),
+    # what every resource has
+    ("ValueSet?_id:missing=true", set()),
+    ("ValueSet?_lastUpdated:missing=false&url:below=http://example.org/fhir", {"root", "leaf"}),
     # special
     ("Location?near=40.70|-74.00|5|km", {"harbour"}),
     ("Location?near=40.70|-74.00|50", {"harbour", "airport"}),
