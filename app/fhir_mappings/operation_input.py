@@ -114,7 +114,13 @@ def of_parameters(resource: Mapping[str, Any]) -> OperationInput:
 
 
 def of_sent(resource: Mapping[str, Any]) -> OperationInput:
-    """From a Parameters resource whose own faults are told first; FhirError (422) with all of them.
+    """From a Parameters resource whose own faults are told first; FhirError (422) with all of them."""
+    check_frame(resource)
+    return of_parameters(resource)
+
+
+def check_frame(resource: Mapping[str, Any]) -> None:
+    """FhirError (422) with all faults of a Parameters resource.
 
     What stands in `resource` is judged by the operation itself, so its faults are not among them.
     """
@@ -129,7 +135,6 @@ def of_sent(resource: Mapping[str, Any]) -> OperationInput:
     issues = validate(dict(frame), expected_type="Parameters")
     if issues:
         raise FhirError(issues)
-    return of_parameters(resource)
 
 
 def _wrong(name: str, what: str) -> Exception:

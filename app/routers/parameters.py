@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from app.errors import IssueCode, fhir_error
 from app.fhir_mappings import json_text
+from app.fhir_mappings.operation_input import check_frame
 from app.routers.answer import read_body
 
 
@@ -34,14 +35,19 @@ async def subject_of(request: Request, limit: int, max_depth: int) -> str:
 
 
 async def body_of(request: Request, limit: int, max_depth: int) -> json_text.JsonObject:
-    """The Parameters of a POST, not validated; {} for a GET and for a POST that says nothing."""
+    """The Parameters of a POST; {} for a GET and for a POST that says nothing.
+
+    FhirError (422) with all their faults.
+    """
     if request.method != "POST":
         return {}
     content = await read_body(request, limit)
     # What a client sends that has all its parameters in the URL.
     if content.strip() in (b"", b"{}"):
         return {}
-    return json_text.parse(content, max_depth=max_depth)
+    body = json_text.parse(content, max_depth=max_depth)
+    check_frame(body)
+    return body
 
 
 def contexts_in(body: Mapping[str, Any]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from app.care.record import operations
 from app.errors import FhirError, IssueCode, fhir_error
 from app.fhir_mappings import json_text
+from app.fhir_mappings.operation_input import check_frame, of_sent
 from app.fhir_mappings.validate import validate
 from app.routers.answer import fhir_response, read_resource
 from app.routers.parameters import parameter
@@ -28,10 +29,11 @@ async def match(request: Request) -> Response:
         body = await read_resource(request, settings.max_body_bytes, settings.max_depth)
         wanted, certain, count = body, False, settings.default_count
         if body["resourceType"] == "Parameters":
-            parts = {each.get("name"): each for each in body.get("parameter", ())}
-            wanted = parts.get("resource", {}).get("resource", {})
-            certain = parts.get("onlyCertainMatches", {}).get("valueBoolean") is True
-            count = min(int(parts.get("count", {}).get("valueInteger", count)), settings.max_count)
+            given = of_sent(body)
+            wanted = given.complex("resource") or {}
+            certain = given.flag("onlyCertainMatches")
+            asked = given.number("count")
+            count = min(count if asked is None else asked, settings.max_count)
         if wanted.get("resourceType") != "Patient":
             raise fhir_error(
                 IssueCode.REQUIRED,
@@ -88,6 +90,7 @@ async def _rewrite(request: Request, *, together: bool) -> Response:
         body = await read_resource(
             request, service.settings.max_body_bytes, service.settings.max_depth
         )
+        check_frame(body)
         other = parameter(body, "other")
         if not other:
             raise fhir_error(IssueCode.REQUIRED, "Name the other Patient.", "other")

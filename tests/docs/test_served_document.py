@@ -51,6 +51,7 @@ CHECKS: Final = [
     response_schema_conformance,
     response_headers_conformance,
 ]
+BARE: Final = [not_a_server_error, status_code_conformance, response_headers_conformance]
 _MODES: Final = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 _TOKEN_SECONDS: Final = 300.0
 _PATIENCE: Final = 3
@@ -285,7 +286,8 @@ def faults_of(asked: Asked, operation: Any, mode: GenerationMode) -> set[str]:
             time.sleep(1)
             answer = case.call(base_url=asked.root, headers=asked.headers(), timeout=60)
         try:
-            case.validate_response(answer, checks=CHECKS)
+            # An answer without a body (return=minimal) has the media type that it would have.
+            case.validate_response(answer, checks=CHECKS if answer.content else BARE)
         except FailureGroup as group:
             for each in group.exceptions:
                 request = f"{operation.label}: {answer.status_code} {type(each).__name__}"

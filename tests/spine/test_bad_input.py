@@ -131,3 +131,24 @@ async def test_nothing_is_answered_when_the_audit_cannot_be_written(world: World
     answer = await world[RIVER].get(f"/Patient/{patient}")
     assert answer.status_code == 503
     assert patient not in answer.text
+
+
+@pytest.mark.parametrize("parameter", [-1, [], [[]], [False], [{"name": ["other"]}]])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/Patient/$match",
+        "/Patient/1/$link",
+        "/Patient/1/$unlink",
+        "/PlanDefinition/1/$apply",
+        "/Questionnaire/1/$populate",
+        "/ValueSet/$expand",
+    ],
+)
+async def test_parameters_of_an_operation_that_are_none_are_refused_with_their_place(
+    world: World, path: str, parameter: object
+) -> None:
+    body = {"resourceType": "Parameters", "parameter": parameter}
+    answer = await world[RIVER].post(path, body)
+    assert answer.status_code in (400, 422), answer.text
+    assert answer.json()["issue"][0]["expression"][0].startswith("Parameters.parameter")
