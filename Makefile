@@ -43,7 +43,7 @@ fuzz-validation: $(STAMP) ## Throw 20,000 broken texts, trees, expressions and p
 
 fuzz-api: $(STAMP) ## Send every operation of the OpenAPI document 600 random requests, sound and unsound (SEED=n repeats)
 	@seed=$${SEED:-$$(date +%s)}; echo "seed $$seed"; \
-	  TL_API_SEED=$$seed TL_API_EXAMPLES=300 $(BIN)/pytest -n 0 --show-capture=no tests/docs/test_served_document.py
+	  TL_API_SEED=$$seed TL_API_EXAMPLES=300 $(BIN)/pytest -n 0 --timeout 0 --show-capture=no tests/docs/test_served_document.py
 
 examples: $(STAMP) ## Send all 5,306 official examples over HTTP (`make test` sends a part of the definitions among them)
 	TL_EXAMPLES=all $(BIN)/pytest -n 0 --timeout 0 tests/interactions/test_all_official_examples.py
