@@ -10,6 +10,7 @@ Neighbour: `app.fhir_mappings.terminology.expansion` (pure).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Final
 
 from app.errors import FhirError, IssueCode, fhir_error
@@ -18,7 +19,9 @@ from app.fhir_mappings.json_text import parse
 from app.fhir_mappings.search_clauses import Clause, TerminologyClause, TokenClause, rewritten
 from app.fhir_mappings.search_keys import token_key, token_system_key, uri_key
 from app.fhir_mappings.terminology import expansion
+from app.fhir_mappings.terminology.code_system import CodeSystem
 from app.fhir_mappings.terminology.expansion import CannotExpand, Expansion
+from app.fhir_mappings.terminology.shipped import shipped_code_systems
 from app.storage import search_sql
 from app.storage.database import Caller, Reader
 
@@ -142,9 +145,12 @@ def _tokens(clause: TerminologyClause, store: _Store) -> TokenClause:
 def _expansion(clause: TerminologyClause, store: _Store) -> Expansion:
     if clause.modifier in ("above", "below"):
         code_system = store.code_system(clause.system)
-        if code_system is None:
+        if code_system is not None:
+            system = expansion.hierarchy(code_system, clause.system)
+        elif clause.system in (of_r4 := _shipped()):
+            system = of_r4[clause.system]
+        else:
             raise CannotExpand("The code system is not stored here, so its hierarchy is not known.")
-        system = expansion.hierarchy(code_system, clause.system)
         walk = expansion.above if clause.modifier == "above" else expansion.below
         codes = walk(system, clause.value)
         return Expansion({(clause.system, code) for code in codes})
@@ -152,6 +158,12 @@ def _expansion(clause: TerminologyClause, store: _Store) -> Expansion:
     if value_set is None:
         raise CannotExpand("No such value set is stored here: give its URL, or ValueSet/id.")
     return expansion.expand(value_set, store.value_set, store.code_system)
+
+
+@cache
+def _shipped() -> dict[str, CodeSystem]:
+    """The code systems of R4 itself, security labels among them."""
+    return {each.url: each for each in shipped_code_systems()}
 
 
 def _refused(clause: TerminologyClause, sentence: str) -> FhirError:

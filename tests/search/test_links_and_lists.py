@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.search.conftest import HARBOR, RIVER, Searcher
-from tests.spine.conftest import actor, consent
+from tests.spine.conftest import ACT_CODE, actor, consent
 
 RESOURCE_TYPES = "http://hl7.org/fhir/resource-types"
 TO_PATIENT = "_include=Observation:patient"
@@ -76,6 +76,7 @@ async def clinic(river: Searcher) -> Searcher:
                     "code": {"text": "Report"},
                     "subject": {"reference": f"Patient/{people['ana']}"},
                     "result": [{"reference": f"Observation/{made}"}],
+                    "meta": {"security": [{"system": ACT_CODE, "code": "ETHUD"}]},
                 },
             )
             await river.write(
@@ -156,6 +157,9 @@ CASES: list[tuple[str, set[str]]] = [
         {"dog-ana"},
     ),
     ("Patient?_has:Observation:patient:code:in=http://example.org/pets", {"ana", "bo"}),
+    (f"DiagnosticReport?_security:below={ACT_CODE}|SUD", {"report"}),
+    (f"DiagnosticReport?_security:below={ACT_CODE}|OPIOIDUD", set()),
+    (f"DiagnosticReport?_security:above={ACT_CODE}|ETHUD", {"report"}),
     # lists, tags, words
     ("Observation?_list={favourites}", {"dog-ana"}),
     ("Observation?_list=List/{favourites}&code=cat", set()),
