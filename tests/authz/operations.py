@@ -64,6 +64,9 @@ BODIES: Final[dict[Operation, dict[str, Any]]] = {
         "resourceType": "Patient",
         "name": [{"family": "zqsharedzq"}, {"family": "zqunsharedzq"}],
     },
+    # Their subject stands in the URL.
+    ("POST", "/fhir/PlanDefinition/{id}/$apply"): {"resourceType": "Parameters"},
+    ("POST", _POPULATE): {"resourceType": "Parameters"},
     ("POST", "/fhir/ValueSet/$expand"): _parameters(url="http://example.org/{id}"),
     ("POST", "/fhir/ValueSet/{id}/$expand"): _parameters(filter="a"),
     ("POST", "/fhir/ValueSet/$validate-code"): _parameters(url="http://example.org/{id}", code="a"),
