@@ -124,7 +124,7 @@ def _operation(method: str, path: str, registered: Json) -> Json:
     body = registered.get("requestBody") or _body(known)
     if body is not None:
         operation["requestBody"] = body
-    operation["responses"] = _answers(known, path)
+    operation["responses"] = _answers(known, method, path)
     if path.startswith("/fhir"):
         _with_xml(operation["responses"])
     operation["security"] = [] if known.open else [{"oauth2": []}, {"bearer": []}]
@@ -191,7 +191,7 @@ def _with_xml(answers: Json) -> None:
             each["content"][parts.XML] = {"schema": {"$ref": "#/components/schemas/FhirXml"}}
 
 
-def _answers(known: Described, path: str) -> Json:
+def _answers(known: Described, method: str, path: str) -> Json:
     answers: Json = {}
     for number, (status, (description, schema, shown)) in enumerate(known.answers.items()):
         answer: Json = {"description": description}
@@ -213,6 +213,9 @@ def _answers(known: Described, path: str) -> Json:
     if path.startswith("/fhir"):
         # Parameters of form (`_elements`) can be at fault everywhere; of a type that is none there is nothing.
         everywhere = ("400", "404", "406") if "{" in path else ("400", "406")
+    if method != "get" and "{type}" in path:
+        # What is written by the service alone (AuditEvent), and an id that is not known.
+        everywhere += ("405",)
     if not known.open and known.errors:
         everywhere += ("429", "503")
     for status in (*known.errors, *everywhere):

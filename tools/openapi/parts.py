@@ -201,6 +201,11 @@ _ERRORS: Final = {
         "not-found",
         "No such resource is known here, or none that this caller may see.",
     ),
+    "405": (
+        "Nobody writes this, or not under this id.",
+        "not-supported",
+        "No such resource is known here; this server chooses ids itself: use POST to create.",
+    ),
     "406": (
         "Nothing of what is asked for is served.",
         "not-supported",
