@@ -40,8 +40,9 @@ class _Work:
     async def find(self, type_: str, criteria: str, where: str, limit: int = 2) -> list[Match]:
         scopes.require(self.held, type_, "s")
         # What this transaction deletes is gone before its criteria are asked.
+        # Whether anything matches is an answer: of a search with this token, and no more.
         found = await matches(
-            self.reader,
+            TransactionReader(self.connection, answering=True),
             self.caller,
             type_,
             criteria,

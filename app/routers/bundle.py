@@ -150,7 +150,7 @@ async def _transaction(
     writer = writer_of(caller)
     async with service.database.write(writer) as connection:
         done = await transaction.carry_out(connection, writer, entries, service.rules, held)
-        inner.reader = TransactionReader(connection)
+        inner.reader = TransactionReader(connection, answering=True)
         read: dict[int, Answer] = {}
         for place, entry in enumerate(entries):
             if entry.reads:

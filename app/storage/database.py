@@ -282,8 +282,13 @@ class Database:
 class TransactionReader:
     """Entered SELECTs inside a write transaction: they see what it has written so far."""
 
-    def __init__(self, connection: WriteConnection) -> None:
+    def __init__(self, connection: WriteConnection, *, answering: bool = False) -> None:
+        """answering: what is found goes to the caller, and so no further than the token's scopes.
+
+        Else it serves a rule: what one must know of a record to let it be written is no answer.
+        """
         self._connection = connection
+        self._answering = answering
 
     async def fetch(
         self,
@@ -296,11 +301,10 @@ class TransactionReader:
         record: str | None = None,
     ) -> list[asyncpg.Record]:
         """As `Database.fetch`; memberships that the transaction itself has written are no staleness."""
-        # Not narrowed to the token's scopes: what a rule must know of a record to let it be written is
-        # no answer to the caller.
-        rows = await self._connection.fetch(
-            _entered_within(body), *caller.parameters(action), *arguments
-        )
+        text, values = _entered_within(body), (*caller.parameters(action), *arguments)
+        if self._answering:
+            text, values = narrowed(text, caller.scope, values)
+        rows = await self._connection.fetch(text, *values)
         if not rows[0]["fresh"] and not await self._moved_here():
             raise StaleClosure
         return rows if rows[0]["there"] else []

@@ -89,6 +89,14 @@ async def test_the_own_app_does_not_show_what_another_survivor_permitted_to_its_
     for token in (ours, alone.survivor(), alone.survivor(scope="patient/Patient.rs")):
         assert (await alone.get(token, f"/Patient/{alone.bo}")).status_code == 404
         assert (await alone.get(token, "/Patient?_total=accurate")).json()["total"] == 1
+        for kind in ("batch", "transaction"):
+            entry = {"request": {"method": "GET", "url": "Patient?_total=accurate"}}
+            answer = await alone.world.http.post(
+                "/fhir",
+                json={"resourceType": "Bundle", "type": kind, "entry": [entry]},
+                headers={"Authorization": f"Bearer {token}"},
+            )
+            assert answer.json()["entry"][0]["resource"]["total"] == 1, kind
         assert (await alone.get(token, f"/Patient/{alone.ana}")).status_code == 200
 
 

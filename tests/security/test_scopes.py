@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from app.security.scopes import narrow, parse_scopes
@@ -22,7 +23,7 @@ CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 LABORATORY = f"system/Observation.rs?category={CATEGORY}|laboratory"
 
 
-def _of(category: str) -> dict[str, Any]:
+def of_category(category: str) -> dict[str, Any]:
     return {"category": [{"coding": [{"system": CATEGORY, "code": category}]}]}
 
 
@@ -37,7 +38,9 @@ async def _two(world: World) -> tuple[str, str, str]:
     river = world["river-clinic"]
     patient = await new_patient(river)
     made = [
-        (await river.post("/Observation", observation(patient, **_of(category)))).json()["id"]
+        (await river.post("/Observation", observation(patient, **of_category(category)))).json()[
+            "id"
+        ]
         for category in ("laboratory", "survey")
     ]
     return patient, made[0], made[1]
@@ -95,7 +98,9 @@ async def test_a_constraint_never_widens_what_consent_lets_be_seen(world: World)
     river = world["river-clinic"]
     patient = await new_patient(river)
     note = {"security": [{"system": ACT_CODE, "code": "PSYTHPN"}]}
-    made = await river.post("/Observation", observation(patient, meta=note, **_of("laboratory")))
+    made = await river.post(
+        "/Observation", observation(patient, meta=note, **of_category("laboratory"))
+    )
     assert made.status_code == 201
     answer = await world.token("bridge-legal-aid", scope=LABORATORY)
     other = Agency(world.http, {"Authorization": f"Bearer {answer.json()['access_token']}"})
@@ -166,6 +171,28 @@ async def test_a_registration_with_a_scope_that_cannot_be_granted_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="scope"):
         await add_client(world_of_tokens, "odd", scope=scope)
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_a_constraint_holds_inside_a_bundle(world: World, kind: str) -> None:
+    _, laboratory, survey = await _two(world)
+    agency = await _with(world, LABORATORY)
+
+    async def asked(*urls: str) -> httpx.Response:
+        entries = [{"request": {"method": "GET", "url": url}} for url in urls]
+        return await agency.post("", {"resourceType": "Bundle", "type": kind, "entry": entries})
+
+    found = await asked(f"Observation/{laboratory}", "Observation?_total=accurate")
+    read, searched = (each["resource"] for each in found.json()["entry"])
+    assert read["id"] == laboratory
+    assert [each["resource"]["id"] for each in searched["entry"]] == [laboratory]
+    assert searched["total"] == 1
+    for beyond in (survey, f"{survey}/_history", f"{survey}/_history/1"):
+        hidden = await asked(f"Observation/{beyond}")
+        missing = await asked(f"Observation/{beyond.replace(survey, 'nothing-here')}")
+        assert "85354-9" not in hidden.text
+        assert hidden.status_code == missing.status_code
+        assert hidden.text.replace(survey, "nothing-here") == missing.text
 
 
 async def test_questions_about_consent_are_answered_within_the_scopes_too(world: World) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.security.test_scopes import LABORATORY, of_category
 from tests.spine.conftest import Agency, World, new_patient, observation
 
 OBSERVATIONS = "system/Observation.cruds"
@@ -93,3 +94,26 @@ async def test_a_condition_follows_links_that_the_scopes_name(world: World) -> N
     assert made.status_code == 201
     again = await agency.put(f"/Observation?{criteria}", _resource(patient) | {"status": "amended"})
     assert (again.status_code, again.json()["id"]) == (200, made.json()["id"])
+
+
+async def test_a_condition_finds_nothing_beyond_a_search_constraint(world: World) -> None:
+    patient = await new_patient(world["river-clinic"])
+    survey = observation(patient, **of_category("survey"))
+    known = (await world["river-clinic"].post("/Observation", survey)).json()["id"]
+    agency = await _with(world, f"{LABORATORY} system/Observation.cu")
+    criteria = f"subject=Patient/{patient}&category=survey"
+    unless = agency.headers | {"if-none-exist": criteria}
+    made = await world.http.post("/fhir/Observation", headers=unless, json=survey)
+    assert (made.status_code, known in made.text) == (201, False)
+    entry = {
+        "request": {"method": "POST", "url": "Observation", "ifNoneExist": criteria},
+        "resource": survey,
+    }
+    bundled = await agency.post("", _bundle(entry))
+    assert bundled.json()["entry"][0]["response"]["status"].startswith("201")
+    assert known not in bundled.text
+    whole = await _with(world, OBSERVATIONS)
+    several = await world.http.post(
+        "/fhir/Observation", headers=whole.headers | {"if-none-exist": criteria}, json=survey
+    )
+    assert several.status_code == 412, "there are three by now"
