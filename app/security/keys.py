@@ -8,6 +8,7 @@ Pinned: RFC 7517.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -51,6 +52,11 @@ class SigningKeys:
     def public(self, kid: str, now: float | None = None) -> dict[str, Any] | None:
         """The public key of this kid; None where there is none, or its overlap has ended."""
         return next((row.public_jwk for row in self._live(now) if row.kid == kid), None)
+
+    def ends(self, kid: str) -> float:
+        """When the overlap of a key ends, in seconds since 1970; infinity where that is not known."""
+        retired = next((row.retired for row in self.rows if row.kid == kid), None)
+        return math.inf if retired is None else retired.timestamp()
 
     def _live(self, now: float | None) -> list[SigningKey]:
         moment = clock.now() if now is None else now

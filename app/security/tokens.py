@@ -224,7 +224,8 @@ class TokenVerifier:
                     scopes=scopes,
                     emergency_reason=body.get("emergency_reason"),
                     privacy_officer=bool(body.get("privacy_officer")),
-                    expires=float(body["exp"]),
+                    # What is known of it is good no longer than the key that signed it.
+                    expires=min(float(body["exp"]), self._keys().ends(kid)),
                     jti=str(body["jti"]),
                     issued=float(body["iat"]),
                     context=body.get("patient") if own else None,

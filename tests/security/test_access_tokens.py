@@ -231,6 +231,23 @@ async def test_a_key_whose_overlap_has_ended_verifies_nothing(
     await within_a_second(dead)
 
 
+async def test_a_token_known_already_is_good_no_longer_than_its_key(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kid = await rotate_keys(world.service.database.pool, 60, Seal(world.service.settings))
+
+    async def heard() -> bool:
+        return world.service.trust.keys.rows[0].kid == kid
+
+    await within_a_second(heard)
+    assert (await world[RIVER].get("/Patient")).status_code == 200
+    later = time.time() + 61
+    monkeypatch.setattr("app.clock.now", lambda: later)
+    assert (await world[RIVER].get("/Patient")).status_code == 401
+    published = (await world.http.get("/oauth/jwks")).json()["keys"]
+    assert [key["kid"] for key in published] == [kid]
+
+
 async def test_introspection_tells_a_client_about_its_own_tokens_only(world: World) -> None:
     token = world[RIVER].headers["Authorization"].removeprefix("Bearer ")
 
