@@ -185,7 +185,7 @@ class TokenVerifier:
             header = jwt.get_unverified_header(token)
             kid = header.get("kid")
             key = self._keys().public(kid) if isinstance(kid, str) else None
-            if key is None:
+            if key is None or kid is None:
                 raise refuse("its key is unknown")
             if header.get("typ") != _TYPE or "crit" in header:
                 raise refuse("it is no access token")
