@@ -14,7 +14,7 @@ from typing import Final
 import asyncpg
 
 from app.fhir_mappings import registry
-from app.storage import predicate
+from app.storage import elements, predicate
 from app.storage.database import Caller, Pool, WriteConnection
 
 _TASK: Final = registry.type_code("Task")
@@ -59,13 +59,17 @@ async def tasks_in_doubt(connection: WriteConnection, survivor: int) -> list[Dou
 async def read(connection: WriteConnection, caller: Caller, rids: Sequence[int]) -> list[TaskRow]:
     """Those of the Tasks that the caller, as whom the transaction has entered, sees whole."""
     rows = await connection.fetch(
-        "SELECT x.rid, x.id, x.version, x.content FROM tl.resource x "
+        f"SELECT x.rid, x.id, x.version, {elements.content('x')} FROM tl.resource x "
         "WHERE x.rid = ANY ($7::bigint[]) AND NOT x.deleted AND $6::bigint IS NOT NULL "
         f"AND $5::integer IS NOT NULL AND {predicate.for_query('x')} ORDER BY x.rid",
         *caller.parameters(),
         list(rids),
     )
-    return [TaskRow(row["rid"], row["id"], row["version"], row["content"]) for row in rows]
+    return [
+        TaskRow(row["rid"], row["id"], row["version"], elements.shown(row))
+        for row in rows
+        if row["hidden"] is None
+    ]
 
 
 async def put(connection: WriteConnection, now: datetime, tasks: Sequence[TaskRow]) -> list[Noted]:

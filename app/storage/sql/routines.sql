@@ -576,10 +576,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
     SELECT FROM link l JOIN resource r ON r.rid = l.source
     WHERE l.target = ANY (array(SELECT s.rid FROM same_person_of(survivor) s)) AND l.parameter = 0
       AND r.type = consent_type AND r.xmin = pg_current_xact_id()::xid)
-  -- A deleted one has no links left, but its patient.
+  -- A deleted one has no links left, but its data subjects; and one may be about somebody whom it does not name.
   OR EXISTS (
     SELECT FROM resource r
     WHERE r.patient = ANY (array(SELECT s.rid FROM same_person_of(survivor) s))
+      AND r.type = consent_type AND r.xmin = pg_current_xact_id()::xid)
+  OR EXISTS (
+    SELECT FROM resource r
+    WHERE r.co_subjects && array(SELECT s.rid FROM same_person_of(survivor) s)
       AND r.type = consent_type AND r.xmin = pg_current_xact_id()::xid)
 $$;
 
