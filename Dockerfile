@@ -12,6 +12,7 @@ RUN /opt/throughline/bin/pip install --no-cache-dir --require-hashes --only-bina
 COPY app app
 COPY migrations migrations
 COPY openapi openapi
+COPY docs docs
 RUN /opt/throughline/bin/pip install --no-cache-dir --no-deps --no-build-isolation --no-index .
 
 FROM ${DEBIAN_IMAGE}

@@ -158,7 +158,8 @@ def build(folder: Path) -> Stage:
 
 def start(stage: Stage, port: str) -> None:
     """Run the image's command until its health check holds, then end it as Docker would."""
-    running = {"TL_PORT": port}
+    # As compose.yaml does: served to this machine alone, which may be in plain http.
+    running = {"TL_PORT": port, "TL_BASE_URL": f"http://127.0.0.1:{port}/fhir"}
     service = subprocess.Popen(stage.chroot(stage.command, **running))
     try:
         deadline = time.monotonic() + 60

@@ -17,7 +17,7 @@ from app.commands.errors import CommandError
 from app.consent.purposes import purpose_bit
 from app.demo import load as demo
 from app.interactions import bundle_entry, patching, writing
-from app.security import clients
+from app.security import clients, demonstration
 from app.security.sealing import Seal
 from app.settings import Settings
 from app.storage import clients as client_rows
@@ -132,11 +132,11 @@ def tour(settings: Settings, console: Console) -> int:
 async def load_demo(opened: Database, progress: demo.Progress) -> None:
     """Register the demonstration's clients and write its records; nothing where it is there already.
 
-    CommandError where others are registered: among their records the demonstration has no place, and it would
-    give everybody who asks a token for each of them.
+    CommandError where others are registered: among their records the demonstration has no place (the start
+    refuses most such stores before, `app.commands.exposure.strangers`).
     """
     known = {each.client_id for each in await client_rows.list_clients(opened.pool)}
-    if demo.CLIENTS[0].client in known:
+    if demonstration.holds(known):
         return
     if known:
         raise CommandError(
@@ -171,15 +171,17 @@ async def load_demo(opened: Database, progress: demo.Progress) -> None:
         )
 
     await demo.load(transact, progress)
-    # The clients come last: an interrupted load is repeated, a finished one is not.
-    for each in demo.CLIENTS:
-        await clients.add_client(
-            opened.pool,
-            client_id=each.client,
-            organization=rids[each.client],
-            scope=each.scope,
-            purposes_of_use=each.purposes,
-            emergency=each.emergency,
-            privacy_officer=each.privacy_officer,
-            patient=await registration.person(opened, each.patient),
-        )
+    persons = {each: await registration.person(opened, each.patient) for each in demo.CLIENTS}
+    # The clients come last, and together: an interrupted load is repeated, a finished one is not.
+    async with opened.pool.acquire() as connection, connection.transaction():
+        for each, person in persons.items():
+            await clients.add_client(
+                connection,
+                client_id=each.client,
+                organization=rids[each.client],
+                scope=each.scope,
+                purposes_of_use=each.purposes,
+                emergency=each.emergency,
+                privacy_officer=each.privacy_officer,
+                patient=person,
+            )

@@ -96,6 +96,7 @@ def _database(settings: Settings) -> Iterator[Check]:
                 yield from health.checks(connection, wanted)
                 if health.has_schema(connection):
                     yield exposure.keys(connection, settings)
+                    yield exposure.strangers(connection, settings)
     except (CommandError, psycopg.OperationalError) as error:
         yield Check(
             "database",

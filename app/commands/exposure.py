@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import psycopg
 
+from app.security import demonstration
 from app.security.sealing import FILE, Seal, lies_open
 from app.settings import Settings
 from app.storage.health import Check
@@ -110,5 +111,20 @@ def keys(connection: psycopg.Connection, settings: Settings) -> Check:
         else None,
         f"Set TL_KEY_SECRET, or bring back {FILE} in the state folder; where it is lost, run: throughline "
         "keys rotate --overlap 0",
+        unsafe=True,
+    )
+
+
+def strangers(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Whether the demonstration is served from a store where clients of others are registered."""
+    found = connection.execute("SELECT client_id FROM tl.client WHERE revoked_at IS NULL")
+    others = demonstration.strangers([str(row[0]) for row in found]) if settings.demo else []
+    return Check(
+        "the demonstration, which gives tokens to anybody, has a store of its own",
+        f"clients are registered that are not the demonstration's: {', '.join(others)}"
+        if others
+        else None,
+        "Give the demonstration a store of its own: unset TL_DATABASE_URL, or set TL_STATE_DIR to another. "
+        "To serve these clients unset TL_DEMO; where they were for trying, run: throughline client revoke",
         unsafe=True,
     )

@@ -10,7 +10,7 @@ from typing import Any, Final
 from app.commands.errors import CommandError
 from app.fhir_mappings import registry
 from app.interactions import writing
-from app.security import clients, tokens
+from app.security import clients, demonstration, tokens
 from app.security.keys import SealedOtherwiseError, load_keys
 from app.security.scopes import narrow
 from app.security.sealing import Seal
@@ -65,6 +65,13 @@ async def add_client(
     openid_issuer: str | None = None,
 ) -> str | None:
     """Register a client; its new secret, or None where it has keys. CommandError says what is wrong."""
+    known = {each.client_id for each in await client_rows.list_clients(opened.pool)}
+    if demonstration.holds(known) and demonstration.strangers((name,)):
+        raise CommandError(
+            "The store holds the demonstration, whose server gives tokens to anybody. A client to try it with "
+            f"has a name that begins with {demonstration.ADDED}; for real records set TL_STATE_DIR to a new "
+            "folder, or TL_DATABASE_URL to a database of their own."
+        )
     try:
         return await clients.add_client(
             opened.pool,

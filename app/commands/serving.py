@@ -101,9 +101,11 @@ def refuse_unsafe(settings: Settings, reached: Reached) -> None:
         raise CommandError(f"The settings are not safe to serve with. {_told(faults)}")
     with psycopg.connect(reached.url, connect_timeout=10, autocommit=True) as connection:
         faults = health.unsafe(connection, wanted)
-        sealed = exposure.keys(connection, settings)
-    if sealed.fault is not None and sealed.unsafe:
-        faults.append(sealed)
+        of_clients = (
+            exposure.keys(connection, settings),
+            exposure.strangers(connection, settings),
+        )
+    faults += [each for each in of_clients if each.fault is not None and each.unsafe]
     if faults:
         raise CommandError(f"The database is not safe to serve. {_told(faults)}")
 

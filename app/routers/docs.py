@@ -1,7 +1,7 @@
 """The docs site at /docs, the OpenAPI document, and one-click tokens where the demonstration is served.
 
 Everything comes from this package: the policy that goes with each answer forbids any outside request.
-Neighbours: `app.site` (the files), openapi/openapi.json (made by `make openapi`).
+Neighbours: `app.site` (the files), docs/ (its pages), openapi/openapi.json (made by `make openapi`).
 Pinned: w3.org/TR/CSP3.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -20,7 +20,7 @@ from starlette.types import Scope
 from app import clock
 from app.logs import request_id
 from app.routers.service import Service, service_of
-from app.security import tokens
+from app.security import demonstration, tokens
 from app.storage.audit import AuditRow
 from app.storage.clients import Client, list_clients
 
@@ -36,30 +36,40 @@ _HEADERS: Final = {
     "content-security-policy": POLICY,
     "cache-control": "no-cache",
 }
+_PAGES: Final = "pages/"
 _NO_STORE: Final = {"cache-control": "no-store"}
-_PACKAGED: Final = "openapi.json"
 
 
 class Site(StaticFiles):
-    """The files of `app.site`, each with the policy."""
+    """The files of `app.site`, and beneath pages/ those of docs/, each with the policy."""
 
     def __init__(self) -> None:
         super().__init__(directory=str(resources.files("app.site")), html=True)
+        self._pages = StaticFiles(directory=packaged("pages", "docs"))
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """A file; Python's own are not served."""
         if path.endswith(".py") or "__pycache__" in path:
             path = "404"
-        response = await super().get_response(path, scope)
+        if path.startswith(_PAGES) and path.endswith(".md"):
+            response = await self._pages.get_response(path.removeprefix(_PAGES), scope)
+            response.headers["content-type"] = "text/plain; charset=utf-8"
+        else:
+            response = await super().get_response(path, scope)
         response.headers.update(_HEADERS)
         return response
 
 
-def document() -> Path:
-    """The OpenAPI document: in a wheel beside the site, in a checkout in openapi/."""
+def packaged(name: str, checkout: str) -> Path:
+    """What a wheel holds beside the site, and a checkout elsewhere. checkout: where, from its root."""
     here = Path(str(resources.files("app.site")))
-    packaged = here / _PACKAGED
-    return packaged if packaged.exists() else here.parents[1] / "openapi" / _PACKAGED
+    found = here / name
+    return found if found.exists() else here.parents[1] / checkout
+
+
+def document() -> Path:
+    """The OpenAPI document."""
+    return packaged("openapi.json", "openapi/openapi.json")
 
 
 @router.get("/openapi.json", include_in_schema=False)
@@ -71,29 +81,30 @@ async def openapi() -> Response:
 @router.get("/docs/demo", include_in_schema=False)
 async def demo(request: Request) -> Response:
     """Whether the demonstration is served, and for whom one click gives a token."""
-    service = service_of(request)
-    told: dict[str, Any] = {"demo": service.settings.demo, "clients": []}
-    if service.settings.demo:
-        told["clients"] = [
-            {
-                "client": each.client_id,
-                "name": each.client_id.replace("-", " ").title(),
-                "purposes": each.purposes,
-                "privacy_officer": each.privacy_officer,
-                # A survivor's own app asks for nobody but herself.
-                "agency": each.patient is None and not each.privacy_officer,
-            }
-            for each in await list_clients(service.database.pool)
-            if not each.revoked and each.openid_issuer is None
-        ]
-    return JSONResponse(told, headers=_NO_STORE)
+    clients = await _clients(service_of(request))
+    told = [
+        {
+            "client": each.client_id,
+            "name": each.client_id.replace("-", " ").title(),
+            "purposes": each.purposes,
+            "privacy_officer": each.privacy_officer,
+            # A survivor's own app asks for nobody but herself, a client that was added for its agency.
+            "agency": each.client_id in demonstration.CLIENTS
+            and each.patient is None
+            and not each.privacy_officer,
+        }
+        for each in clients
+    ]
+    return JSONResponse({"demo": bool(told), "clients": told}, headers=_NO_STORE)
 
 
 @router.post("/docs/demo/token", include_in_schema=False)
 async def demo_token(request: Request) -> Response:
     """A token for a client of the demonstration; 404 where it is not served, whoever is asked for."""
     service = service_of(request)
-    client = await _client(service, request) if service.settings.demo else None
+    asked = request.query_params.get("client")
+    found = [each for each in await _clients(service) if each.client_id == asked]
+    client = found[0] if found else None
     purpose = request.query_params.get("purpose") or (client.purposes[0] if client else "")
     if client is None or purpose not in client.purposes:
         return JSONResponse({"error": "not found"}, status_code=404, headers=_NO_STORE)
@@ -128,14 +139,14 @@ async def demo_token(request: Request) -> Response:
     return JSONResponse({"access_token": token, "purpose": purpose}, headers=_NO_STORE)
 
 
-async def _client(service: Service, request: Request) -> Client | None:
-    asked = request.query_params.get("client")
+async def _clients(service: Service) -> list[Client]:
+    """For whom one click gives a token: nobody where the demonstration is not served, or is not alone."""
+    if not service.settings.demo:
+        return []
     found = await list_clients(service.database.pool)
-    return next(
-        (
-            each
-            for each in found
-            if each.client_id == asked and not each.revoked and each.openid_issuer is None
-        ),
-        None,
-    )
+    standing = [each for each in found if not each.revoked]
+    if not demonstration.served(
+        [each.client_id for each in found], [each.client_id for each in standing]
+    ):
+        return []
+    return [each for each in standing if each.openid_issuer is None]

@@ -13,7 +13,7 @@ from app.security.keysets import CLIENT_ALGORITHMS, fits, public_keys
 from app.security.scopes import parse_scopes, unknown
 from app.storage import clients
 from app.storage.clients import Client
-from app.storage.database import Pool
+from app.storage.database import Executor, Pool
 
 
 class ClientRefused(Exception):  # noqa: N818 - OAuth calls it invalid_client
@@ -26,7 +26,7 @@ def _hash(secret: str) -> str:
 
 
 async def add_client(
-    pool: Pool,
+    pool: Executor,
     *,
     client_id: str,
     organization: int,

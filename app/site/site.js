@@ -7,13 +7,14 @@ const VIEWS = {
   explorer: ["Consent explorer", () => import("./views/explorer.js")],
   referral: ["Referral timeline", () => import("./views/referral.js")],
   scores: ["Scores", () => import("./views/scores.js")],
+  pages: ["Documentation", () => import("./views/pages.js")],
   reference: ["API reference", () => import("./views/reference.js")],
 };
 
 let turn = 0;
 
 async function show(focus) {
-  const name = location.hash.replace(/^#\/?/, "").split("/")[0] || "guide";
+  const [name = "guide", ...rest] = location.hash.replace(/^#\/?/, "").split("/").filter(Boolean);
   const [heading, load] = VIEWS[name] || VIEWS.guide;
   const mine = ++turn;
   document.title = `${heading} · Throughline`;
@@ -28,8 +29,13 @@ async function show(focus) {
   try {
     const view = await load();
     if (mine === turn) {
-      const made = await view.render();
-      if (mine === turn) place.replaceChildren(made);
+      const made = await view.render(rest.join("/"));
+      if (mine !== turn) return;
+      place.replaceChildren(made.place || made);
+      if (made.heading) {
+        main.querySelector("h1").textContent = made.heading;
+        document.title = `${made.heading} · Throughline`;
+      }
     }
   } catch (error) {
     place.replaceChildren(fault(error));

@@ -65,7 +65,9 @@ async def list_clients(pool: asyncpg.Pool) -> list[Client]:
     return [_client(row) for row in await pool.fetch("SELECT * FROM tl.client ORDER BY client_id")]
 
 
-async def save_client(pool: asyncpg.Pool, client: Client) -> None:
+async def save_client(
+    pool: asyncpg.Pool | asyncpg.pool.PoolConnectionProxy, client: Client
+) -> None:
     """Add a client, or replace the registration of the same id (which also lifts a revocation)."""
     await pool.execute(
         "INSERT INTO tl.client (client_id, organization, practitioner, patient, scope, purposes, "

@@ -36,6 +36,7 @@ FEW: Final = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejo
 """Of what is planned once: few rows by an index, whatever a plan for any value may think of how many."""
 
 Pool: TypeAlias = asyncpg.Pool
+Executor: TypeAlias = asyncpg.Pool | PoolConnectionProxy
 """The service's connections."""
 
 Connection: TypeAlias = asyncpg.Connection

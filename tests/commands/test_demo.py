@@ -123,16 +123,16 @@ def test_doctor_finds_nothing_wrong_with_the_running_demo(demo: tuple[Path, Serv
 def test_a_client_comes_lists_and_goes(demo: tuple[Path, Served]) -> None:
     state, _ = demo
     added = throughline(
-        state, "client", "add", "--name", "new-app", "--organization", "river-clinic",
+        state, "client", "add", "--name", "demo-new-app", "--organization", "river-clinic",
         "--practitioner", "river-nurse-practitioner", "--purpose", "COC",
     )  # fmt: skip
     assert added.returncode == 0, added.stderr
     assert len(added.stdout.strip()) >= 40
-    assert "new-app" in throughline(state, "client", "list").stdout
-    assert throughline(state, "token", "--client", "new-app").returncode == 0
-    assert throughline(state, "client", "revoke", "--name", "new-app").returncode == 0
-    assert throughline(state, "token", "--client", "new-app").returncode == 1
-    again = throughline(state, "client", "revoke", "--name", "new-app")
+    assert "demo-new-app" in throughline(state, "client", "list").stdout
+    assert throughline(state, "token", "--client", "demo-new-app").returncode == 0
+    assert throughline(state, "client", "revoke", "--name", "demo-new-app").returncode == 0
+    assert throughline(state, "token", "--client", "demo-new-app").returncode == 1
+    again = throughline(state, "client", "revoke", "--name", "demo-new-app")
     assert (again.returncode, "no such client" in again.stderr) == (1, True)
 
 
@@ -149,12 +149,25 @@ def test_a_client_that_cannot_be_registered_says_why(
     demo: tuple[Path, Served], arguments: list[str], words: str
 ) -> None:
     state, _ = demo
-    base = ["client", "add", "--name", "x", "--organization", "river-clinic"]
+    base = ["client", "add", "--name", "demo-x", "--organization", "river-clinic"]
     done = throughline(state, *base, *arguments)
     assert done.returncode == 1
     assert words in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
+
+
+def test_no_real_client_comes_to_share_the_demonstrations_server(
+    demo: tuple[Path, Served],
+) -> None:
+    state, _ = demo
+    done = throughline(
+        state, "client", "add", "--name", "real-clinic", "--organization", "real-clinic"
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "demo-" in done.stderr
+    assert "TL_STATE_DIR" in done.stderr
+    assert "real-clinic" not in throughline(state, "client", "list").stdout
 
 
 def test_a_second_service_on_the_same_folder_is_told_of_the_first(

@@ -157,7 +157,7 @@ def test_the_generated_client_performs_the_tour(demo: tuple[Path, Served]) -> No
 def test_the_generated_client_gets_its_own_token(demo: tuple[Path, Served]) -> None:
     state, served = demo
     added = throughline(
-        state, "client", "add", "--name", "generated-app", "--organization", "river-clinic"
+        state, "client", "add", "--name", "demo-generated-app", "--organization", "river-clinic"
     )
     assert added.returncode == 0, added.stderr
     root = served.base.removesuffix("/fhir")
@@ -168,7 +168,7 @@ def test_the_generated_client_gets_its_own_token(demo: tuple[Path, Served]) -> N
             body=models.PostOauthTokenBody.from_dict(
                 {
                     "grant_type": "client_credentials",
-                    "client_id": "generated-app",
+                    "client_id": "demo-generated-app",
                     "client_secret": added.stdout.strip(),
                 }
             ),

@@ -114,7 +114,7 @@ def test_fhirclient_finds_the_way_in_signs_in_with_its_key_and_searches(
     pem = _register_with_key(state, tmp_path)
     smart = FHIRClient(
         {
-            "app_id": "key-app",
+            "app_id": "demo-key-app",
             "api_base": served.base,
             "scope": "system/*.cruds",
             "jwt_token": _assertion(pem, f"{served.base.removesuffix('/fhir')}/oauth/token"),
@@ -146,7 +146,7 @@ def _register_with_key(state: Path, folder: Path) -> str:
     keys = folder / "jwks.json"
     keys.write_text(json.dumps({"keys": [public | {"kid": "one", "use": "sig", "alg": "ES384"}]}))
     added = throughline(
-        state, "client", "add", "--name", "key-app", "--organization", "river-clinic",
+        state, "client", "add", "--name", "demo-key-app", "--organization", "river-clinic",
         "--purpose", "COC", "--jwks", str(keys),
     )  # fmt: skip
     assert (added.returncode, added.stdout) == (0, ""), added.stderr
@@ -156,8 +156,8 @@ def _register_with_key(state: Path, folder: Path) -> str:
 def _assertion(pem: str, audience: str) -> str:
     now = int(time.time())
     claims = {
-        "iss": "key-app",
-        "sub": "key-app",
+        "iss": "demo-key-app",
+        "sub": "demo-key-app",
         "aud": audience,
         "iat": now,
         "exp": now + 200,

@@ -13,6 +13,7 @@ from app.demo.dates import resolve_dates
 from app.demo.load import CLIENTS, bundles
 from app.fhir_mappings import links
 from app.fhir_mappings.validate import validate
+from app.security import demonstration
 
 TODAY = date(2031, 5, 17)
 TRANSLATION = "http://hl7.org/fhir/StructureDefinition/translation"
@@ -66,6 +67,11 @@ def test_every_client_writes_the_organization_it_speaks_for() -> None:
     writers = {r["id"]: client for client, r in _written() if r["resourceType"] == "Organization"}
     agencies = [each for each in CLIENTS if each.patient is None]
     assert writers == {each.organization: each.client for each in agencies}
+
+
+def test_the_clients_that_one_click_gives_tokens_for_are_those_of_the_demo() -> None:
+    assert {each.client for each in CLIENTS} == demonstration.CLIENTS
+    assert demonstration.strangers([each.client for each in CLIENTS]) == []
 
 
 def _weights(questionnaire: Json) -> dict[tuple[str, str], Decimal]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -50,7 +51,40 @@ async def test_goals_are_found_by_the_condition_that_they_address(world: World) 
         ]
 
 
+CHECKLISTS = (ROOT / "CONTRIBUTING.md").read_text()
+
+
 def test_every_path_in_contributing_exists() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    for path in re.findall(r"\]\(([^)]+)\)|`((?:app|tests|docs|tools)/[\w./-]*)`", text):
+    for path in re.findall(r"\]\(([^)]+)\)|`((?:app|tests|docs|tools)/[\w./-]*)`", CHECKLISTS):
         assert (ROOT / (path[0].partition("#")[0] or path[1])).exists(), path
+
+
+def test_every_command_in_contributing_can_be_run() -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in re.findall(r"`make ([a-z-]+)`", CHECKLISTS):
+        assert target in targets, target
+    tests = re.findall(r"pytest ((?:-\S+ (?:\d )?)*)(tests/[\w./]+)`", CHECKLISTS)
+    assert len(tests) >= 8
+    for _, path in tests:
+        assert (ROOT / path).exists(), path
+
+
+def test_each_checklist_names_the_places_that_its_change_touches() -> None:
+    parts = dict(re.findall(r"^## (.+?)\n(.+?)(?=^## |\Z)", CHECKLISTS, re.MULTILINE | re.DOTALL))
+    for name in ("Add a search parameter", "Add a resource type", "Add an operation"):
+        steps = [int(n) for n in re.findall(r"^(\d+)\. ", parts[name], re.MULTILINE)]
+        assert steps == list(range(1, len(steps) + 1)), name
+    for word in ("BUILDERS", "QUERIES", "BODIES"):
+        text = "".join(
+            (ROOT / "tests" / "authz" / f).read_text() for f in ("house.py", "operations.py")
+        )
+        assert f"{word}: Final" in text
+
+
+def test_the_page_on_search_names_every_parameter_of_our_own() -> None:
+    data = ROOT / "app" / "fhir_mappings" / "data" / "search-parameters-own.json"
+    page = (ROOT / "docs" / "search.md").read_text()
+    for each in json.loads(data.read_text()):
+        if each["url"].startswith("https://throughline.example/"):
+            for base in each["base"]:
+                assert f"`{base}:{each['code']}`" in page

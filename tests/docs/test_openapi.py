@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -14,6 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from app.fhir_mappings.validate import validate
 from app.main import create_app
 from app.settings import Settings
+from tools.openapi import parts
 from tools.openapi.document import FILE, document, text
 
 Json = dict[str, Any]
@@ -49,6 +51,62 @@ def test_every_operation_says_what_it_does_and_what_it_answers() -> None:
         assert operation["description"], where
         assert len(operation["tags"]) == 1, where
         assert any(status.startswith("2") for status in operation["responses"]), where
+
+
+def test_every_operation_links_to_a_page_of_docs_and_a_fhir_one_to_its_section_of_r4() -> None:
+    for method, path, operation in described():
+        (page,) = re.findall(r"\]\(/docs/#/pages/([^)]+)\)", operation["description"])
+        assert (FILE.parents[1] / "docs" / page).exists(), (method, path)
+        if path.startswith("/fhir"):
+            url = operation["externalDocs"]["url"]
+            assert url.startswith("https://hl7.org/fhir/R4/"), (method, path)
+            assert url.endswith(".html") or ".html#" in url, (method, path)
+
+
+def test_every_operation_is_filed_under_a_task_that_is_told_of() -> None:
+    told = {each["name"]: each["description"] for each in made()["tags"]}
+    assert told.keys() <= parts.TAGS.keys()
+    assert {"records", "referrals", "questionnaires", "consent", "administration"} <= told.keys()
+
+
+def test_no_operation_takes_a_parameter_that_is_not_named() -> None:
+    """But searches, whose parameters are those of a type: the CapabilityStatement lists them."""
+    for method, path, operation in described():
+        for each in operation.get("parameters", ()):
+            found = made()["components"]["parameters"].get(
+                each.get("$ref", "").rpartition("/")[2], each
+            )
+            assert found["description"], (method, path)
+            assert "additionalProperties" not in found["schema"] or found["name"] == "parameters"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "disclosing"),
+    [
+        *(("get", path, True) for path in (
+            "/fhir/{type}/{id}", "/fhir/{type}/{id}/_history/{version}", "/fhir/{type}/{id}/_history",
+            "/fhir/{type}", "/fhir", "/fhir/Patient/{id}/$everything", "/fhir/Patient/{id}/$summary",
+            "/fhir/Task/{id}/$referral-package", "/fhir/Patient/{id}/{type}",
+        )),
+        *(("post", path, True) for path in ("/fhir", "/fhir/{type}/_search", "/fhir/Patient/$match")),
+        ("put", "/fhir/{type}/{id}", True),
+        ("get", "/fhir/metadata", False),
+        ("get", "/fhir/AuditEvent", False),
+        ("get", "/fhir/ValueSet/$expand", False),
+        ("delete", "/fhir/{type}/{id}", False),
+        ("post", "/oauth/token", False),
+    ],
+)  # fmt: skip
+def test_what_may_disclose_protected_records_tells_of_the_notice_and_the_scope(
+    method: str, path: str, disclosing: bool
+) -> None:
+    answers = made()["paths"][path][method]["responses"]
+    good = [answer for status, answer in answers.items() if status.startswith("2")]
+    for answer in good:
+        headers = answer.get("headers", {}).keys()
+        assert ({"Redisclosure-Notice", "Consent-Scope"} <= headers) == disclosing
+    refused = [answer for status, answer in answers.items() if status.startswith("4")]
+    assert not any("Redisclosure-Notice" in answer.get("headers", {}) for answer in refused)
 
 
 def test_every_operation_but_the_open_ones_asks_for_a_token() -> None:

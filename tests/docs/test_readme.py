@@ -30,6 +30,18 @@ def test_every_link_leads_somewhere(page: Path) -> None:
                 assert anchor in _anchors(found), f"{page.name}: {target}"
 
 
+def test_the_list_of_pages_leads_to_every_page() -> None:
+    """By one link, or by two where a folder has a list of its own."""
+    folder = ROOT / "docs"
+    reached: set[Path] = set()
+    for start in ("README.md", "care/README.md", "interactions/README.md"):
+        page = folder / start
+        links = re.findall(r"\]\(([^)#\s]+\.md)", page.read_text())
+        reached |= {(page.parent / link).resolve() for link in links}
+    pages = {p for p in folder.rglob("*.md") if p.parent.name != "decisions"}
+    assert pages - {folder / "README.md"} <= reached
+
+
 def _anchors(page: Path) -> set[str]:
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}

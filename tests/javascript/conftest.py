@@ -46,7 +46,7 @@ def demo(origin: str) -> Iterator[Demo]:
         state = Path(folder) / "state"
         with serving(state, "demo", TL_CORS_ORIGINS=json.dumps([origin])) as served:
             added = throughline(
-                state, "client", "add", "--name", "npm-app",
+                state, "client", "add", "--name", "demo-npm-app",
                 "--organization", "river-clinic", "--purpose", "COC",
             )  # fmt: skip
             assert added.returncode == 0, added.stderr
@@ -68,7 +68,11 @@ def run(demo: Demo) -> Iterator[Run]:
 
         def script(script: str, **more: str) -> dict[str, Any]:
             (folder / script).write_bytes((HERE / script).read_bytes())
-            given = {"BASE": demo.served.base, "CLIENT": "npm-app", "SECRET": demo.secret} | more
+            given = {
+                "BASE": demo.served.base,
+                "CLIENT": "demo-npm-app",
+                "SECRET": demo.secret,
+            } | more
             done = subprocess.run(
                 [node, script],
                 cwd=folder,

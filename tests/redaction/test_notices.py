@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from tests.redaction.conftest import LEGAL, RIVER, SHELTER, TREAT, Record
 from tests.spine.conftest import ACT_CODE, ACT_REASON, actor, consent, observation
 
 Json = dict[str, Any]
+DOCUMENT: Json = json.loads((Path(__file__).parents[2] / "openapi" / "openapi.json").read_text())
 PART2 = {"security": [{"system": ACT_CODE, "code": "42CFRPart2"}]}
 VICTIM = {"security": [{"system": PROGRAM_SYSTEM, "code": "victim-service"}]}
 TYPES = "http://hl7.org/fhir/resource-types"
@@ -50,9 +54,21 @@ async def test_every_way_of_reading_carries_notice_and_scope(disclosed: Record) 
         answer = await legal.get(path)
         assert answer.status_code == 200, path
         assert answer.headers.get(NOTICE) == PART2_NOTICE, path
+        assert _told(disclosed, path), path
         assert answer.headers.get(SCOPE) == (
             "purpose=TREAT; until=2099-12-31; class=Patient, Observation"
         ), path
+
+
+def _told(record: Record, path: str) -> bool:
+    """Whether the OpenAPI document tells of the headers, for the operation that was asked."""
+    for id_ in record.ids.values():
+        path = path.partition("?")[0].replace(id_, "{id}")
+    template = path.replace("_history/1", "_history/{version}")
+    if "$" not in template:
+        template = re.sub(r"^/[A-Z]\w+", "/{type}", template)
+    answer = DOCUMENT["paths"][f"/fhir{template}"]["get"]["responses"]["200"]
+    return {NOTICE, SCOPE} <= {name.lower() for name in answer["headers"]}
 
 
 async def test_a_bundle_of_requests_carries_them_once(disclosed: Record) -> None:

@@ -10,6 +10,7 @@ import pytest
 from app.commands.databases import Reached
 from app.commands.errors import CommandError
 from app.commands.serving import refuse_unsafe
+from app.security import demonstration
 from app.settings import Settings
 from tests.conftest import SERVICE_ROLE, Database
 
@@ -76,3 +77,41 @@ def test_plain_http_beyond_this_machine_stops_the_start(
     else:
         with pytest.raises(CommandError, match="plain http"):
             refuse_unsafe(settings, reached)
+
+
+CLIENT = (
+    "INSERT INTO tl.client (client_id, organization, scope, purposes, emergency, privacy_officer, secret_hash) "
+    "VALUES (%s, 1, 'system/*.rs', '{TREAT}', false, false, 'x')"
+)
+
+
+@pytest.mark.parametrize(
+    ("clients", "others"),
+    [
+        ((), None),
+        (sorted(demonstration.CLIENTS), None),
+        ([*sorted(demonstration.CLIENTS), "demo-new-app"], None),
+        ([*sorted(demonstration.CLIENTS), "real-clinic"], "real-clinic"),
+        (["real-clinic", "second-clinic"], "real-clinic, second-clinic"),
+    ],
+)
+def test_the_demonstration_is_not_served_where_clients_of_others_are_registered(
+    database: Callable[[], Database], clients: list[str], others: str | None
+) -> None:
+    made = database()
+    with psycopg.connect(made.admin_url, autocommit=True) as owner:
+        for each in clients:
+            owner.execute(CLIENT, (each,))
+    refuse_unsafe(SAFE, _reached(made))
+    demo = Settings(demo=True)
+    if others is None:
+        refuse_unsafe(demo, _reached(made))
+        return
+    with pytest.raises(CommandError, match=f"not the demonstration's: {others}.*TL_STATE_DIR"):
+        refuse_unsafe(demo, _reached(made))
+    with psycopg.connect(made.admin_url, autocommit=True) as owner:
+        owner.execute(
+            "UPDATE tl.client SET revoked_at = now() WHERE client_id = ANY(%s)",
+            (others.split(", "),),
+        )
+    refuse_unsafe(demo, _reached(made))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.commands.program import Served, serving
@@ -40,10 +41,26 @@ class Browser:
         self.requests: list[str] = []
 
     def view(self, name: str) -> None:
-        """Open a view from anew and wait until it is there."""
+        """Open a view from anew and wait until it is there; what was said before it is forgotten."""
         self.driver.get("about:blank")
+        self.complaints()
+        self.asked()
         self.driver.get(f"{self.root}/docs/#/{name}")
-        self.until(f"return document.querySelector('main').dataset.ready === '{name}'")
+        ready = name.partition("/")[0]
+        self.until(f"return document.querySelector('main').dataset.ready === '{ready}'")
+
+    def sound(self, name: str) -> None:
+        """The state that is seen meets WCAG AA; on the way nothing complained, and nobody else was asked.
+
+        name: of the picture that is kept of it.
+        """
+        self.picture(name)
+        assert self.driver.find_elements(By.CSS_SELECTOR, ".fault") == []
+        assert self.axe() == []
+        assert self.complaints() == []
+        asked = [url for url in self.asked() if not url.startswith(("data:", "about:", "blob:"))]
+        assert asked
+        assert [url for url in asked if not url.startswith(self.root + "/")] == []
 
     def until(self, script: str) -> Any:
         """What the script gives, as soon as it is truthy."""

@@ -8,6 +8,9 @@ import httpx
 import pytest
 
 from app.routers.docs import POLICY
+from app.routers.service import Service
+from app.security import clients, demonstration
+from app.storage.clients import list_clients, revoke_client
 from tests.commands.program import Served
 from tests.spine.conftest import World
 
@@ -17,6 +20,7 @@ FILES = (
     "style.css",
     "icon.svg",
     "views/guide.js",
+    "pages/care/record.md",
     "vendor/swagger-ui/swagger-ui-bundle.js",
 )
 
@@ -35,7 +39,18 @@ def test_the_policy_lets_nothing_in_from_elsewhere() -> None:
     assert re.search(r"https?:|\*", POLICY) is None
 
 
-@pytest.mark.parametrize("path", ["__init__.py", "../main.py", "%2e%2e/main.py", "nothing.js"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "__init__.py",
+        "../main.py",
+        "%2e%2e/main.py",
+        "nothing.js",
+        "pages/../../README.md",
+        "pages/../README.md",
+        "pages/nothing.md",
+    ],
+)
 async def test_what_is_no_file_of_the_site_is_not_served(world: World, path: str) -> None:
     answer = await world.http.get(f"/docs/{path}")
     assert answer.status_code == 404
@@ -53,6 +68,44 @@ async def test_without_the_demonstration_nobody_gets_a_token_by_a_click(world: W
     unknown = await world.http.post("/docs/demo/token", params={"client": "nobody"})
     assert known.status_code == unknown.status_code == 404
     assert known.content == unknown.content
+
+
+async def test_one_click_gives_nothing_where_others_are_registered_beside_the_demonstration(
+    world: World,
+) -> None:
+    service = world.application.state.service
+    before, service.settings = service.settings, service.settings.model_copy(update={"demo": True})
+
+    async def clicked(client: str) -> tuple[bool, int]:
+        told = (await world.http.get("/docs/demo")).json()
+        answer = await world.http.post("/docs/demo/token", params={"client": client})
+        return told["demo"], answer.status_code
+
+    try:
+        known = {each.client_id for each in await list_clients(service.database.pool)}
+        for each in demonstration.strangers(known):
+            await revoke_client(service.database.pool, each)
+        for each in sorted(demonstration.CLIENTS - known):
+            assert await clicked("river-clinic") == (False, 404), "it is not whole"
+            await _add(service, each)
+        await _add(service, "demo-new-app")
+        assert await clicked("river-clinic") == (True, 200)
+        assert await clicked("demo-new-app") == (True, 200)
+        await _add(service, "real-clinic")
+        for each in ("river-clinic", "demo-new-app", "real-clinic"):
+            assert await clicked(each) == (False, 404)
+    finally:
+        service.settings = before
+
+
+async def _add(service: Service, client: str) -> None:
+    await clients.add_client(
+        service.database.pool,
+        client_id=client,
+        organization=1,
+        scope="system/*.rs",
+        purposes_of_use=("TREAT",),
+    )
 
 
 def test_the_demonstration_gives_a_token_for_a_registered_purpose(demo: Served) -> None:

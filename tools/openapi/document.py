@@ -19,12 +19,17 @@ from app import __version__
 from app.fhir_mappings import json_schema
 from app.main import create_app
 from app.settings import Settings
-from tools.openapi import examples, parts
-from tools.openapi.interactions import DESCRIBED, R4, Described
+from tools.openapi import examples, pages, parts
+from tools.openapi.interactions import DESCRIBED, R4, SEARCH, Described
+from tools.openapi.operations import Operated, operated
 
 Json = dict[str, Any]
 
 FILE: Final = Path(__file__).parents[2] / "openapi" / "openapi.json"
+_DISCLOSED: Final = ("Redisclosure-Notice", "Consent-Scope")
+"""Headers of whatever shows somebody else's records."""
+_TAGS: Final = {"record": "care", "measures": "care", "care plans": "care"}
+"""Tags of routes that are one task to a reader."""
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 _FHIR: Final = "application/fhir+json"
 
@@ -106,10 +111,12 @@ def _security() -> Json:
 def _operation(method: str, path: str, registered: Json) -> Json:
     summary = registered.get("summary", "")
     known = DESCRIBED.get(summary) or _unknown(method, path, summary)
-    description = registered.get("description", "")
+    page = pages.page(method, path)
+    description = f"{registered['description']}\n\nMore: [{page}](/docs/#/pages/{page})."
+    tag = (registered.get("tags") or ["records"])[-1]
     operation: Json = {
         "operationId": _identifier(method, path),
-        "tags": registered.get("tags", [])[:1] or ["records"],
+        "tags": [_TAGS.get(tag, tag)],
         "summary": known.title,
         "description": description,
     }
@@ -119,6 +126,10 @@ def _operation(method: str, path: str, registered: Json) -> Json:
     sent = [*known.query, *known.headers]
     parameters += [{"$ref": f"#/components/parameters/{name}"} for name in sent]
     extra = [p for p in registered.get("parameters", ()) if p["in"] != "path"]
+    extra += [
+        {"name": name, "in": "query", "description": meaning, "schema": {"type": "string"}}
+        for name, meaning in known.own
+    ]
     if parameters or extra:
         operation["parameters"] = [*parameters, *extra]
     body = registered.get("requestBody") or _body(known)
@@ -133,16 +144,22 @@ def _operation(method: str, path: str, registered: Json) -> Json:
 
 def _unknown(method: str, path: str, summary: str) -> Described:
     """A route that nobody has described further: a FHIR operation, or something beside FHIR."""
-    title = summary[:1].upper() + summary[1:]
     fhir = path.startswith("/fhir")
+    told = operated(path) or Operated(
+        summary[:1].upper() + summary[1:], ("Done.", "AnyResource" if fhir else "", ()), page=""
+    )
     schema = "AnyResource" if fhir else ""
+    own = told.parameters if method == "get" or told.posted else {}
     # An operation takes Parameters; what it judges may be sent alone.
     sent = "Parameters" if "$" in path and not path.endswith("$validate") else schema
     return Described(
-        title,
-        {"200": ("Done.", schema, ())},
+        told.title,
+        {"200": told.answer},
         body=(sent, ()) if method in ("post", "put", "patch") and fhir else None,
-        query=("operation",) if "$" in path and method == "get" else (),
+        query=SEARCH if told.title == "Search a patient's compartment" else (),
+        own=tuple(own.items()),
+        page=told.page,
+        discloses=told.discloses,
         errors=("400", "401", "403", "404", "413", "415", "422") if fhir else (),
         open=not fhir,
         media=_FHIR if fhir else "application/json",
@@ -193,6 +210,8 @@ def _with_xml(answers: Json) -> None:
 
 def _answers(known: Described, method: str, path: str) -> Json:
     answers: Json = {}
+    discloses = path.startswith("/fhir") and not known.open and known.discloses
+    disclosed = _DISCLOSED if discloses else ()
     for number, (status, (description, schema, shown)) in enumerate(known.answers.items()):
         answer: Json = {"description": description}
         if status != "204":
@@ -204,10 +223,9 @@ def _answers(known: Described, method: str, path: str) -> Json:
             if shown:
                 content["examples"] = _examples(shown)
             answer["content"] = {known.media: content}
-        if known.told and number == 0:
-            answer["headers"] = {
-                name: {"$ref": f"#/components/headers/{name}"} for name in known.told
-            }
+        headers = (*(known.told if number == 0 else ()), *(disclosed if status != "204" else ()))
+        if headers:
+            answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
         answers[status] = answer
     everywhere: tuple[str, ...] = ()
     if path.startswith("/fhir"):

@@ -1,8 +1,7 @@
 """What is known of an operation beyond its route: answers, bodies, parameters, examples, its page in R4.
 
-Keyed by the route's summary. An operation that is not here is described by its route alone: path
-parameters, the errors that every FHIR route may give, and a resource as the answer. To say more of a
-new one, add an entry.
+Keyed by the route's summary. An operation that is not here is one of `operations`, or is described by its
+route alone: path parameters, the errors that every FHIR route may give, a resource as the answer.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ class Described:
 
     answers: status → (description, name of the schema or "", names of examples). body: as one answer.
     form: properties of a form body. query: names in `parameters.QUERY`. headers: names in
-    `parameters.HEADERS`, sent. told: names of headers in the first answer. page: beneath R4.
+    `parameters.HEADERS`, sent. told: names of headers in the first answer. page: beneath R4. own:
+    parameters of its own in the URL, each with its meaning. discloses: whether it may show others' records.
     """
 
     title: str
@@ -33,11 +33,13 @@ class Described:
     page: str = ""
     errors: tuple[str, ...] = ("401", "403")
     open: bool = False
+    own: tuple[tuple[str, str], ...] = ()
+    discloses: bool = True
     media: str = "application/fhir+json"
 
 
 _VERSION: Final = ("ETag", "Last-Modified")
-_SEARCH: Final = (
+SEARCH: Final = (
     "parameters", "_id", "_lastUpdated", "_count", "_sort", "_total", "_include", "_revinclude",
 )  # fmt: skip
 _PATCH_MEDIA: Final = ("application/json-patch+json", "application/fhir+json")
@@ -164,7 +166,7 @@ DESCRIBED: Final[dict[str, Described]] = {
     "search-type": Described(
         "Search a type",
         {"200": ("A searchset Bundle; `link` holds the next page.", "Bundle", ("searchset",))},
-        query=_SEARCH,
+        query=SEARCH,
         headers=("Prefer-handling",),
         page="search.html",
         errors=("400", "401", "403"),
@@ -199,6 +201,7 @@ DESCRIBED: Final[dict[str, Described]] = {
         form={},
         page="http.html#search",
         errors=("400", "401", "403", "413", "415"),
+        discloses=False,
     ),
     "introspect": Described(
         "Ask whether a token is active",
@@ -219,7 +222,7 @@ DESCRIBED: Final[dict[str, Described]] = {
     "search-system": Described(
         "Search several types",
         {"200": ("A searchset Bundle.", "Bundle", ("searchset",))},
-        query=("_type", *_SEARCH),
+        query=("_type", *SEARCH),
         headers=("Prefer-handling",),
         page="http.html#search",
         errors=("400", "401", "403"),

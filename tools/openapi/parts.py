@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from app.consent import notices
 from app.fhir_mappings import registry
 
 Json = dict[str, Any]
@@ -19,6 +20,9 @@ more or less.
 
 **An unknown search parameter is an error**, because an ignored filter would share too much;
 `Prefer: handling=lenient` asks for the other behaviour.
+
+**Somebody else's protected records** of a Part 2 program or a victim-service provider come with the headers
+`Redisclosure-Notice` and `Consent-Scope`, however they are read.
 
 XML (`application/fhir+xml`) is taken and given wherever a resource is; the schemas show the JSON.
 
@@ -77,14 +81,6 @@ PARAMETERS: Final[dict[str, Json]] = {
         style="form",
         explode=True,
         example={"owner": "Organization/open-door-shelter"},
-    ),
-    "operation": _parameter(
-        "operation",
-        "query",
-        "Parameters of the operation by name.",
-        {"type": "object", "additionalProperties": {"type": "string"}},
-        style="form",
-        explode=True,
     ),
     "organization": _parameter(
         "organization",
@@ -180,6 +176,17 @@ HEADERS: Final[dict[str, Json]] = {
     "ETag": {"description": "The version.", "schema": _TEXT, "example": 'W/"1"'},
     "Last-Modified": {"description": "When it was written.", "schema": _TEXT},
     "Location": {"description": "The URL of the version.", "schema": _TEXT},
+    "Redisclosure-Notice": {
+        "description": "Where others' records of a 42 CFR Part 2 program or a victim-service provider are "
+        "shown: what the law says of passing them on. See [consent.md](/docs/#/pages/consent.md).",
+        "schema": _TEXT,
+        "example": notices.PART2_NOTICE,
+    },
+    "Consent-Scope": {
+        "description": "Where a Consent opened them: its purposes, end, kinds, labels (42 CFR 2.32(b)).",
+        "schema": _TEXT,
+        "example": "purpose=TREAT, COC; until=2027-01-01; class=Observation",
+    },
     "WWW-Authenticate": {"description": "How to get in (RFC 6750).", "schema": _TEXT},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
 }

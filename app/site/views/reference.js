@@ -10,11 +10,18 @@ function script(source) {
   });
 }
 
+// What Swagger UI leaves without a name, or out of the keyboard's reach.
+function mend(place) {
+  for (const block of place.querySelectorAll("pre:not([tabindex]), .highlight-code:not([tabindex])")) block.tabIndex = 0;
+  for (const field of place.querySelectorAll("select.examples-select-element:not([aria-label])")) field.ariaLabel = "Example";
+}
+
 export async function render() {
   await script("vendor/swagger-ui/swagger-ui-bundle.js");
   const callers = [...(await agencies()), await officer()].filter(Boolean);
   const place = el("div", {});
   const said = el("p", { "aria-live": "polite" });
+  new MutationObserver(() => mend(place)).observe(place, { childList: true, subtree: true });
   const ui = window.SwaggerUIBundle({
     url: "/openapi.json",
     domNode: place,

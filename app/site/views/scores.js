@@ -3,7 +3,7 @@
 import { agencies, fhir, resources } from "../api.js";
 import { el, select, table } from "../dom.js";
 
-const SCORES = [["44261-6", "PHQ-9 total (0 to 27)", 27], ["70221-7", "PCL-5 total (0 to 80)", 80]];
+const SCORES = [["44261-6", "PHQ-9 total (0 to 27)", 27], ["101698-9", "PCL-5 total (0 to 80)", 80]];
 
 function chart(points, top, name) {
   const [width, height, left, base] = [560, 220, 40, 180];
