@@ -386,6 +386,18 @@ def test_an_open_entry_is_shown_to_every_caller_and_to_nobody_where_no_caller_is
     assert _count(conditions, table, None) == 0
 
 
+def test_a_caller_without_identities_is_nobody(
+    owner: psycopg.Connection[Any], conditions: Database
+) -> None:
+    store(owner, patient=None, open=True)
+    with psycopg.connect(conditions.service_url) as connection:
+        connection.execute("SELECT set_config('tl.need', tl.need(%s, %s)::text, true)", (4, READ))
+        count = "SELECT count(*) FROM tl.resource"
+        assert connection.execute(count).fetchone() == (0,)
+        connection.execute("SELECT set_config('tl.closure', '{12}', true)")
+        assert connection.execute(count).fetchone() == (1,)
+
+
 @pytest.mark.parametrize("table", ["resource", "resource_history"])
 def test_the_database_judges_a_version_by_its_own_labels_and_by_the_present_ones(
     owner: psycopg.Connection[Any], conditions: Database, table: str
