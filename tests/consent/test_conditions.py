@@ -137,13 +137,18 @@ def test_a_row_whose_grant_fits_but_in_one_thing_is_not_seen(
 )
 def test_a_directory_entry_is_read_where_open_and_corrected_by_its_custodian(
     owner: psycopg.Connection[Any],
+    conditions: Database,
     entry: Json,
     organization: int | None,
     action: int,
     expected: list[str],
 ) -> None:
     store(owner, patient=None, **entry)
-    assert seen(owner, replace(CALLER, organization=organization), action) == expected
+    caller = replace(CALLER, organization=organization)
+    assert seen(owner, caller, action) == expected
+    # The database itself says the same of every table.
+    for table in ("resource", "resource_history", "index_token"):
+        assert bool(_count(conditions, table, caller, action)) == bool(expected), table
 
 
 @pytest.mark.parametrize(
@@ -339,17 +344,18 @@ def test_codes_are_the_rows_own(owner: psycopg.Connection[Any]) -> None:
     assert seen(owner) == []
 
 
-def _count(conditions: Database, table: str, caller: Caller | None) -> int:
+def _count(conditions: Database, table: str, caller: Caller | None, action: int = READ) -> int:
     """Rows of a table that the service's role sees, without any predicate in the query."""
     with psycopg.connect(conditions.service_url) as connection:
         if caller is not None:
             connection.execute(
-                "SELECT tl.enter(%s::bigint[], %s::bigint[], %s, %s, 1, 5)",
+                "SELECT tl.enter(%s::bigint[], %s::bigint[], %s, %s, %s, 5)",
                 (
                     list(caller.closure),
                     list(caller.deny_closure),
                     caller.purpose,
                     caller.organization,
+                    action,
                 ),
             )
         found = connection.execute(f"SELECT count(*) FROM tl.{table}".encode()).fetchone()

@@ -73,6 +73,10 @@ def operations(chance: Random) -> list[Asked]:
             {"name": "onlyCertainMatches", "valueBoolean": chance.random() < 0.3},
         ],
     }
+    deletion = {
+        "resourceType": "Parameters",
+        "parameter": [{"name": "mode", "valueCode": "delete"}],
+    }
     link = {
         "resourceType": "Parameters",
         "parameter": [{"name": "other", "valueReference": {"reference": f"Patient/{id_of('bo')}"}}],
@@ -95,7 +99,7 @@ def operations(chance: Random) -> list[Asked]:
                 Asked("GET", f"/QuestionnaireResponse/{id_of('answers')}/$extract"),
                 Asked("GET", f"/{type_}/{id_}/$meta"),
                 Asked("GET", f"/{type_}/{id_}/_history/1/$meta"),
-                Asked("GET", f"/{type_}/{id_}/$validate?mode=delete"),
+                Asked("POST", f"/{type_}/{id_}/$validate", deletion),
                 Asked(
                     "GET",
                     f"/Task/{id_of(chance.choice(('task', 'secret-task')))}/$referral-package",
@@ -121,7 +125,8 @@ def xml(chance: Random) -> list[Asked]:
         f"/Observation?patient={id_of('ana')}&_elements=note,component",
     )
     if chance.random() < 0.3:
-        return [Asked("GET", chance.choice(paths) + "?_format=xml", {})]
+        path = chance.choice(paths)
+        return [Asked("GET", f"{path}{'&' if '?' in path else '?'}_format=xml")]
     return [Asked("GET", chance.choice(paths), headers=XML)]
 
 

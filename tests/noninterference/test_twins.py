@@ -44,6 +44,20 @@ async def test_twins_differ_for_who_may_see_the_difference(
             assert "REDACTED" in cut.text
             assert words not in cut.text
             assert words in (await fuller.send(RIVER, "GET", path)).text
+        # What is asked for most is there to be read, and withheld parts of it are all that differs.
+        ana = f"/Patient/{id_of('ana')}"
+        for path in (
+            ana,
+            f"{ana}/$everything",
+            f"{ana}/$summary",
+            f"{ana}/$outcomes",
+            f"/Questionnaire/{id_of('form')}/$populate?subject=Patient/{id_of('ana')}",
+            f"/Task/{id_of('task')}/$referral-package",
+        ):
+            told = await fuller.send(HARBOR, "GET", path)
+            assert told.status_code == 200, path
+            assert "Veiled" not in told.text, path
+            assert "1990-05-05" not in told.text, path
         permit = f"/Consent/{id_of('permit')}"
         assert BRIDGE in (await fuller.send(RIVER, "GET", permit)).text
         assert "REDACTED" in (await fuller.send(HARBOR, "GET", permit)).text

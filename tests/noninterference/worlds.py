@@ -285,7 +285,11 @@ def shown(*, fuller: bool) -> list[tuple[str, Json]]:
                 "type": "deny",
                 "class": [{"system": TYPES, "code": c} for c in ("Condition", "List")],
             },
-            {"type": "deny", "dataPeriod": {"end": "2020-12-31"}},
+            {
+                "type": "deny",
+                "class": [{"system": TYPES, "code": "Observation"}],
+                "dataPeriod": {"end": "2020-12-31"},
+            },
         ],
     )
     # Without a time of its own the last deny would keep it from those to whom it speaks.
