@@ -98,14 +98,16 @@ class Asker:
         answer = self._http.getresponse()
         return answer.status, answer.read()
 
-    def timed(self, path: str, expected: int) -> float:
-        """Nanoseconds until the answer was there; RuntimeError where it is not the one expected."""
+    def timed(self, path: str, expected: int) -> float | None:
+        """Nanoseconds until the answer was there, None where the service is busy; RuntimeError for another."""
         if time.monotonic() - self._renewed > _RENEWED_SECONDS:
             self._renew()
             self.ask("GET", path)
         begun = time.perf_counter_ns()
         status, _ = self.ask("GET", path)
         taken = time.perf_counter_ns() - begun
+        if status == 503:
+            return None
         if status != expected:
             raise RuntimeError(f"an answer was {status}, not {expected}")
         return taken
@@ -161,14 +163,20 @@ def _interleaved(
     count: int,
     seed: int,
 ) -> tuple[list[float], list[float]]:
-    """Times of `count` requests, half of each kind, each pair in random order."""
+    """Times of `count` requests, half of each kind, each pair in random order.
+
+    A pair in which the service was busy counts on neither side.
+    """
     random = Random(seed)
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(count // 2):
         pair = [(0, random.choice(hidden)), (1, random.choice(missing))]
         random.shuffle(pair)
-        for kind, path in pair:
-            times[kind].append(asker.timed(path, expected))
+        taken = {kind: asker.timed(path, expected) for kind, path in pair}
+        if None in taken.values():
+            continue
+        for kind, each in taken.items():
+            times[kind].extend([each] if each is not None else ())
     return times
 
 

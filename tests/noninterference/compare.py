@@ -6,6 +6,7 @@ is told counts where no body follows (HEAD of one resource): elsewhere the body 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ _TIME = re.compile(rb"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z")
 _CURSOR = re.compile(rb"_cursor=[^\"&]+")
 _URN = re.compile(rb"urn:uuid:[0-9a-f-]{36}")
 _DOCUMENT = re.compile(rb'"resourceType":"Composition","id":"[0-9a-f-]{36}"')
+_AGAIN = 10
 _NEXT = re.compile(r'"relation":"next","url":"[^"]*?/fhir(/[^"]+)"')
 _HEADERS = frozenset({"x-request-id", "last-modified", "date", "content-length"})
 _ONE = re.compile(r"/fhir/[A-Za-z]+/[^/?]+(/_history/\d+)?")
@@ -40,8 +42,14 @@ async def _ask(world: World, caller: str, asked: Asked, cursor: str, place: str)
         options["data"] = asked.body
     elif asked.body is not None:
         options["json"] = asked.body
-    with ids(f"{place}-"):
-        return await world.send(caller, asked.method, path, **options)
+    for _ in range(_AGAIN):
+        with ids(f"{place}-"):
+            answer = await world.send(caller, asked.method, path, **options)
+        if answer.status_code != 503 or asked.method not in ("GET", "HEAD"):
+            break
+        # The machine is busy with other things; a read is asked again, as the answer says.
+        await asyncio.sleep(1)
+    return answer
 
 
 async def difference(
