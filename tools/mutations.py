@@ -260,7 +260,7 @@ _EPOCH = (
     Mutant(
         "a stale caller writes nothing",
         DATABASE,
-        "            if not fresh:\n                raise StaleClosure\n",
+        "                if not fresh:\n                    raise StaleClosure\n",
     ),
     Mutant(
         "a caller gone stale within a transaction",
