@@ -95,6 +95,7 @@ async def _fill(url: str, patient: str, rows: int, others: int) -> None:
         survivor = await owner.fetchrow(
             "SELECT rid, custodian FROM tl.resource WHERE id = $1", patient
         )
+        assert survivor is not None
         await owner.execute(_FILL, type_, "own", survivor["rid"], survivor["custodian"], rows)
         await owner.execute(_FILL, type_, "other", None, survivor["custodian"], others)
         await owner.execute(_REFER, type_, search_keys.parameter_key("Observation", "patient"))
