@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,20 +11,13 @@ import asyncpg
 import httpx
 import pytest
 
-from app.embedded import EmbeddedPostgres, binaries
-from app.embedded.account import unprivileged
+from app.embedded import EmbeddedPostgres
 from app.main import create_app
 from app.storage.audit_chain import verify
+from tests.backup import dump, restore
 from tests.spine.conftest import AGENCIES, World, actor, consent, new_patient, observation
 
 RIVER, HARBOR, _, LEGAL = AGENCIES
-
-
-def _run(program: str, *arguments: str | Path, **more: Any) -> bytes:
-    folder = binaries.find(unprivileged(), None).folder
-    done = subprocess.run([folder / program, *arguments], capture_output=True, check=False, **more)
-    assert done.returncode == 0, done.stderr.decode()
-    return bytes(done.stdout)
 
 
 async def _answers(http: httpx.AsyncClient, world: World) -> dict[str, Any]:
@@ -52,16 +44,9 @@ async def test_a_dump_restored_into_a_new_cluster_answers_as_the_old_one_did(
     await world[RIVER].post("/Consent", consent(patient, type="permit", actor=actor(HARBOR)))
     before = await _answers(world.http, world)
     assert before[f"{HARBOR} Observation"]["total"] == 1
-    dump = folder / "throughline.dump"
-    _run("pg_dump", "--format=custom", "--file", dump, world.database.admin_url)
-    roles = _run("pg_dumpall", "--roles-only", "--dbname", world.database.admin_url)
+    dump(world.database.admin_url, folder)
     with EmbeddedPostgres(folder / "new", durable=False) as server:
-        url = server.url_for("throughline", "postgres")
-        # The role that restores is there already.
-        kept = [line for line in roles.splitlines() if b"throughline;" not in line]
-        kept = [line for line in kept if not line.startswith(b"ALTER ROLE throughline ")]
-        _run("psql", "--quiet", "-v", "ON_ERROR_STOP=1", url, input=b"\n".join(kept))
-        _run("pg_restore", "--exit-on-error", "--dbname", url, dump)
+        url = restore(folder, server)
         service = server.url_for("throughline_service", "postgres")
         application = create_app(world.service.settings, service)
         async with (
