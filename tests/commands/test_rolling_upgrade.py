@@ -15,7 +15,7 @@ from tests.commands.program import Served, serving, throughline
 from tests.conftest import Cluster
 
 ROOT = Path(__file__).parents[2]
-_PARTS = ("app", "migrations", "openapi")
+_PARTS = ("app", "migrations", "openapi", "docs")
 _EXPANDS = "ALTER TABLE tl.client ADD COLUMN note text;\nCREATE TABLE tl.later (id int);\n"
 _BREAKS = "ALTER TABLE tl.resource DROP COLUMN content CASCADE;\n"
 
