@@ -6,16 +6,17 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from app.fhir_mappings import json_text
 from app.fhir_mappings.validate import validate
 from app.main import create_app
 from app.settings import Settings
-from tools.openapi import parts
+from tools.openapi import parts, shown
 from tools.openapi.document import FILE, document, text
 
 Json = dict[str, Any]
@@ -125,10 +126,24 @@ def test_every_error_of_a_fhir_operation_is_an_operation_outcome() -> None:
                 assert schema == {"$ref": "#/components/schemas/OperationOutcome"}, (method, path)
 
 
-def test_the_operations_that_a_newcomer_needs_have_examples() -> None:
-    shown = {path for _, path, operation in described() if '"examples"' in json.dumps(operation)}
-    needed = {"/fhir", "/fhir/{type}", "/fhir/{type}/{id}", "/fhir/Task/{id}/$referral-package"}
-    assert needed <= shown
+def bodies() -> Iterator[tuple[str, Json]]:
+    """Every body of a request and of an answer of success, but those in XML: where it stands, and it."""
+    for method, path, operation in described():
+        found = {"request": operation.get("requestBody", {})} | operation["responses"]
+        for what, holder in found.items():
+            for media, content in holder.get("content", {}).items():
+                if what[0] in "r2" and media != parts.XML:
+                    yield f"{method} {path}: {what} as {media}", content
+
+
+def test_every_body_that_is_sent_or_answered_has_an_example() -> None:
+    assert [where for where, content in bodies() if not content.get("examples")] == []
+
+
+def test_every_answer_of_the_demo_is_shown() -> None:
+    known = {f"{method} {path}" for method, path, _ in described()}
+    assert shown.answers().keys() <= known
+    assert shown.examples().keys() <= made()["components"]["examples"].keys()
 
 
 def _resolved(schema: Json) -> Draft202012Validator:
@@ -136,15 +151,31 @@ def _resolved(schema: Json) -> Draft202012Validator:
     return Draft202012Validator(components | schema)
 
 
-@pytest.mark.parametrize("name", sorted(made()["components"]["examples"]))
+JUDGED: Final = {"postFhirTypeValidate.sent"}
+"""Examples of what is wrong: a resource that $validate finds fault with."""
+
+
+@pytest.mark.parametrize("name", sorted(made()["components"]["examples"].keys() - JUDGED))
 def test_every_example_satisfies_its_schema_and_is_valid_r4(name: str) -> None:
     value = made()["components"]["examples"][name]["value"]
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or "resourceType" not in value:
         return
     type_ = value["resourceType"]
-    validator = _resolved({"$ref": f"#/components/schemas/{type_}"})
+    known = type_ if type_ in made()["components"]["schemas"] else "Resource"
+    validator = _resolved({"$ref": f"#/components/schemas/{known}"})
     assert [error.message for error in validator.iter_errors(value)] == []
-    assert [i for i in validate(value) if i.severity == "error"] == []
+    sent = json_text.parse(json.dumps(value).encode(), max_depth=json_text.MAX_DEPTH_LIMIT)
+    assert [i for i in validate(sent) if i.severity == "error"] == []
+
+
+def test_every_example_is_one_of_what_its_operation_takes_or_gives() -> None:
+    wrong = []
+    for where, content in bodies():
+        validator = _resolved(content["schema"])
+        for name in content["examples"].keys() - JUDGED:
+            value = made()["components"]["examples"][name]["value"]
+            wrong += [(where, name, each.message) for each in validator.iter_errors(value)]
+    assert not wrong, wrong
 
 
 def test_a_schema_refuses_what_r4_refuses() -> None:

@@ -141,7 +141,7 @@ class Asked:
         self.known: dict[str, list[str]] = defaultdict(list)
         self.bodies: dict[str, list[Any]] = defaultdict(list)
         for each in document["components"]["examples"].values():
-            if isinstance(each["value"], dict):
+            if isinstance(each["value"], dict) and "resourceType" in each["value"]:
                 self.bodies[each["value"]["resourceType"]].append(each["value"])
         found = httpx.get(f"{served.base}?_count=1000", headers=self.headers()).json()
         for entry in found["entry"]:

@@ -19,7 +19,7 @@ from app import __version__
 from app.fhir_mappings import json_schema
 from app.main import create_app
 from app.settings import Settings
-from tools.openapi import examples, pages, parts
+from tools.openapi import examples, pages, parts, shown
 from tools.openapi.interactions import DESCRIBED, R4, SEARCH, Described
 from tools.openapi.operations import Operated, operated
 
@@ -62,7 +62,7 @@ def document(application: FastAPI) -> Json:
             "parameters": parts.PARAMETERS,
             "headers": parts.HEADERS,
             "responses": parts.error_answers(),
-            "examples": examples.examples(),
+            "examples": examples.examples() | shown.examples(),
             "schemas": dict(sorted(schemas.items())),
         },
     }
@@ -115,7 +115,7 @@ def _operation(method: str, path: str, registered: Json) -> Json:
     description = f"{registered['description']}\n\nMore: [{page}](/docs/#/pages/{page})."
     tag = (registered.get("tags") or ["records"])[-1]
     operation: Json = {
-        "operationId": _identifier(method, path),
+        "operationId": shown.identifier(method, path),
         "tags": [_TAGS.get(tag, tag)],
         "summary": known.title,
         "description": description,
@@ -136,6 +136,7 @@ def _operation(method: str, path: str, registered: Json) -> Json:
     if body is not None:
         operation["requestBody"] = body
     operation["responses"] = _answers(known, method, path)
+    shown.add(method, path, operation)
     if path.startswith("/fhir"):
         _with_xml(operation["responses"])
     operation["security"] = [] if known.open else [{"oauth2": []}, {"bearer": []}]
@@ -166,11 +167,6 @@ def _unknown(method: str, path: str, summary: str) -> Described:
     )
 
 
-def _identifier(method: str, path: str) -> str:
-    words = re.sub(r"[^A-Za-z0-9]+", " ", path).split()
-    return method + "".join(word[:1].upper() + word[1:] for word in words)
-
-
 def _path_parameter(name: str) -> Json:
     if name in parts.PARAMETERS:
         return {"$ref": f"#/components/parameters/{name}"}
@@ -188,13 +184,13 @@ def _body(known: Described) -> Json | None:
         }
     if known.body is None:
         return None
-    name, shown = known.body
+    name, named = known.body
     schema = {"$ref": f"#/components/schemas/{name}"} if name else {}
     contents: Json = {}
     for media in known.body_media:
         contents[media] = {"schema": schema}
-        if shown and media == known.body_media[0]:
-            contents[media]["examples"] = _examples(shown)
+        if named and media == known.body_media[0]:
+            contents[media]["examples"] = _examples(named)
     return {"required": True, "content": contents}
 
 
@@ -212,7 +208,7 @@ def _answers(known: Described, method: str, path: str) -> Json:
     answers: Json = {}
     discloses = path.startswith("/fhir") and not known.open and known.discloses
     disclosed = _DISCLOSED if discloses else ()
-    for number, (status, (description, schema, shown)) in enumerate(known.answers.items()):
+    for number, (status, (description, schema, named)) in enumerate(known.answers.items()):
         answer: Json = {"description": description}
         if status != "204":
             content: Json = {
@@ -220,8 +216,8 @@ def _answers(known: Described, method: str, path: str) -> Json:
                 if schema
                 else {"type": "object"}
             }
-            if shown:
-                content["examples"] = _examples(shown)
+            if named:
+                content["examples"] = _examples(named)
             answer["content"] = {known.media: content}
         headers = (*(known.told if number == 0 else ()), *(disclosed if status != "204" else ()))
         if headers:

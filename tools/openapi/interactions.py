@@ -99,7 +99,7 @@ DESCRIBED: Final[dict[str, Described]] = {
         "Replace a resource",
         {
             "200": ("The new version.", _ANY, ("Task",)),
-            "201": ("Created, where the server allows an update to do so.", _ANY, ()),
+            "201": ("Created, where the server allows an update to do so.", _ANY, ("Task",)),
         },
         body=(_ANY, ("Task", "Consent")),
         headers=("If-Match", "Prefer"),
@@ -109,7 +109,10 @@ DESCRIBED: Final[dict[str, Described]] = {
     ),
     "conditional update": Described(
         "Replace the resource that a search finds",
-        {"200": ("The new version.", _ANY, ()), "201": ("Created: none was found.", _ANY, ())},
+        {
+            "200": ("The new version.", _ANY, ("Patient",)),
+            "201": ("Created: none was found.", _ANY, ("Patient",)),
+        },
         body=(_ANY, ("Patient",)),
         query=("parameters",),
         headers=("If-Match", "Prefer"),
@@ -155,7 +158,7 @@ DESCRIBED: Final[dict[str, Described]] = {
         "Create a resource",
         {
             "201": ("Created; the server chose the id.", _ANY, ("Patient",)),
-            "200": ("There is one already that If-None-Exist finds.", _ANY, ()),
+            "200": ("There is one already that If-None-Exist finds.", _ANY, ("Patient",)),
         },
         body=(_ANY, ("Patient", "Consent", "ServiceRequest", "Task", "QuestionnaireResponse")),
         headers=("If-None-Exist", "Prefer"),

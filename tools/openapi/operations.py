@@ -149,12 +149,12 @@ OPERATIONS: Final[dict[str, Operated]] = {
     ),
     "Patient/$link": Operated(
         "Say that two Patients are one person",
-        ("The Patient with its link.", "AnyResource", ()),
+        ("A transaction-response Bundle: both Patients with their links.", "Bundle", ()),
         page="patient.html#links",
     ),
     "Patient/$unlink": Operated(
         "Take a link of Patients back",
-        ("The Patient without it.", "AnyResource", ()),
+        ("A transaction-response Bundle: both Patients without them.", "Bundle", ()),
         page="patient.html#links",
     ),
     "Patient/$outcomes": Operated(
