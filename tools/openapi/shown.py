@@ -37,15 +37,12 @@ def examples() -> dict[str, Json]:
     for operation, each in answers().items():
         method, _, path = operation.partition(" ")
         name = identifier(method, path)
-        request = f"{method.upper()} {each['path']}"
-        asker = f"{each['client']}, for {each['purpose']}: " if "client" in each else ""
+        by = f"{each['client']}, for {each['purpose']}" if "client" in each else ""
+        asker = by or ("a client" if "body" in each else "anybody")
+        request = f"{asker}: {method.upper()} {each['path']}"
         if "body" in each:
-            made[f"{name}.sent"] = {"summary": f"Sent by {asker or 'a client: '}{request}"} | {
-                "value": each["body"]
-            }
-        made[f"{name}.answered"] = {"summary": f"Answered to {asker or 'anybody: '}{request}"} | {
-            "value": each["answer"]
-        }
+            made[f"{name}.sent"] = {"summary": f"Sent by {request}", "value": each["body"]}
+        made[f"{name}.answered"] = {"summary": f"Answered to {request}", "value": each["answer"]}
     return made
 
 
