@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.demo.bodies import KINDS, MARA, SYSTEM, TRANSACTION, VALUE_SET, parameters, patch
+
 Json = dict[str, Any]
 
 FORM: Final = "application/x-www-form-urlencoded"
@@ -35,16 +37,6 @@ class Ask:
     media: str = FHIR
     keep: Callable[[Json], Json] = lambda answer: answer
     made: str = ""
-
-
-def _parameters(**values: Any) -> Json:
-    """`name__Type=value` as Parameters."""
-    made = []
-    for each, value in values.items():
-        name, _, type_ = each.partition("__")
-        kind = "resource" if type_ == "resource" else f"value{type_}"
-        made.append({"name": name, kind: value})
-    return {"resourceType": "Parameters", "parameter": made}
 
 
 def _first(key: str, number: int) -> Callable[[Json], Json]:
@@ -86,69 +78,13 @@ def _name(entry: Json) -> str:
 _STATUS: Final = "http://hl7.org/fhir/task-status"
 _STATUSES: Final = "http://hl7.org/fhir/ValueSet/task-status"
 _ROLES: Final = "http://terminology.hl7.org/CodeSystem/v3-RoleCode"
-_KINDS: Final = "https://river-clinic.example/CodeSystem/shelter"
-_SHELTERS: Final = "https://river-clinic.example/ValueSet/shelter"
 _HOUSING: Final = "/fhir/Task/survivor-b-housing-task"
 _ABOUT: Final = "organization=Organization/open-door-shelter&purpose=COC"
 _CLIENT: Final = {"client_id": "demo-kiosk", "client_secret": "<secret>"}
 _TAG: Final = {"tag": [{"system": "https://river-clinic.example/tags", "code": "follow-up"}]}
-_SYSTEM: Final[Json] = {
-    "resourceType": "CodeSystem",
-    "url": _KINDS,
-    "status": "active",
-    "content": "complete",
-    "hierarchyMeaning": "is-a",
-    "concept": [
-        {
-            "code": "shelter",
-            "display": "A safe place to sleep",
-            "concept": [
-                {"code": "night", "display": "For one night"},
-                {"code": "weeks", "display": "For some weeks"},
-            ],
-        }
-    ],
-}
-_SET: Final[Json] = {
-    "resourceType": "ValueSet",
-    "url": _SHELTERS,
-    "status": "active",
-    "compose": {"include": [{"system": _KINDS}]},
-}
-_MARA: Final[Json] = {
-    "resourceType": "Patient",
-    "name": [{"family": "Whitfield", "given": ["Mara"]}],
-    "gender": "female",
-    "birthDate": "1997-03-14",
-}
-_RATE: Final[Json] = {
-    "resourceType": "Observation",
-    "status": "final",
-    "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4", "display": "Heart rate"}]},
-    "subject": {"reference": "urn:uuid:6b1f6d5e-6b0b-4c8a-9d3b-0a3f4f6f2b11"},
-    "effectiveDateTime": "2025-03-03",
-    "valueQuantity": {
-        "value": 72,
-        "unit": "/min",
-        "system": "http://unitsofmeasure.org",
-        "code": "/min",
-    },
-}
-
-
-def _patch(value: str) -> Json:
-    """FHIRPath Patch: a Task's priority."""
-    part = [
-        {"name": "type", "valueCode": "replace"},
-        {"name": "path", "valueString": "Task.priority"},
-        {"name": "value", "valueCode": value},
-    ]
-    return {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": part}]}
-
-
 _CONCEPTS: Final = (
-    Ask("", "/fhir/CodeSystem", body=_SYSTEM, made="system"),
-    Ask("", "/fhir/ValueSet", body=_SET, made="set"),
+    Ask("", "/fhir/CodeSystem", body=SYSTEM, made="system"),
+    Ask("", "/fhir/ValueSet", body=VALUE_SET, made="set"),
     Ask(
         "get /fhir/CodeSystem/$lookup",
         f"/fhir/CodeSystem/$lookup?system={_STATUS}&code=in-progress",
@@ -156,13 +92,13 @@ _CONCEPTS: Final = (
     Ask(
         "post /fhir/CodeSystem/$lookup",
         "/fhir/CodeSystem/$lookup",
-        body=_parameters(coding__Coding={"system": _STATUS, "code": "in-progress"}),
+        body=parameters(coding__Coding={"system": _STATUS, "code": "in-progress"}),
     ),
     Ask("get /fhir/CodeSystem/{id}/$lookup", "/fhir/CodeSystem/<system>/$lookup?code=night"),
     Ask(
         "post /fhir/CodeSystem/{id}/$lookup",
         "/fhir/CodeSystem/<system>/$lookup",
-        body=_parameters(code__Code="night"),
+        body=parameters(code__Code="night"),
     ),
     Ask(
         "get /fhir/CodeSystem/$subsumes",
@@ -171,7 +107,7 @@ _CONCEPTS: Final = (
     Ask(
         "post /fhir/CodeSystem/$subsumes",
         "/fhir/CodeSystem/$subsumes",
-        body=_parameters(system__Uri=_ROLES, codeA__Code="FAMMEMB", codeB__Code="MTH"),
+        body=parameters(system__Uri=_ROLES, codeA__Code="FAMMEMB", codeB__Code="MTH"),
     ),
     Ask(
         "get /fhir/CodeSystem/{id}/$subsumes",
@@ -180,7 +116,7 @@ _CONCEPTS: Final = (
     Ask(
         "post /fhir/CodeSystem/{id}/$subsumes",
         "/fhir/CodeSystem/<system>/$subsumes",
-        body=_parameters(codeA__Code="shelter", codeB__Code="night"),
+        body=parameters(codeA__Code="shelter", codeB__Code="night"),
     ),
     Ask(
         "get /fhir/CodeSystem/$validate-code",
@@ -189,7 +125,7 @@ _CONCEPTS: Final = (
     Ask(
         "post /fhir/CodeSystem/$validate-code",
         "/fhir/CodeSystem/$validate-code",
-        body=_parameters(url__Uri=_STATUS, code__Code="agreed"),
+        body=parameters(url__Uri=_STATUS, code__Code="agreed"),
     ),
     Ask(
         "get /fhir/CodeSystem/{id}/$validate-code",
@@ -198,19 +134,19 @@ _CONCEPTS: Final = (
     Ask(
         "post /fhir/CodeSystem/{id}/$validate-code",
         "/fhir/CodeSystem/<system>/$validate-code",
-        body=_parameters(code__Code="years"),
+        body=parameters(code__Code="years"),
     ),
     Ask("get /fhir/ValueSet/$expand", f"/fhir/ValueSet/$expand?url={_STATUSES}&filter=pro"),
     Ask(
         "post /fhir/ValueSet/$expand",
         "/fhir/ValueSet/$expand",
-        body=_parameters(url__Uri=_STATUSES, filter__String="pro"),
+        body=parameters(url__Uri=_STATUSES, filter__String="pro"),
     ),
     Ask("get /fhir/ValueSet/{id}/$expand", "/fhir/ValueSet/<set>/$expand"),
     Ask(
         "post /fhir/ValueSet/{id}/$expand",
         "/fhir/ValueSet/<set>/$expand",
-        body=_parameters(count__Integer=2),
+        body=parameters(count__Integer=2),
     ),
     Ask(
         "get /fhir/ValueSet/$validate-code",
@@ -219,16 +155,16 @@ _CONCEPTS: Final = (
     Ask(
         "post /fhir/ValueSet/$validate-code",
         "/fhir/ValueSet/$validate-code",
-        body=_parameters(url__Uri=_STATUSES, coding__Coding={"system": _STATUS, "code": "agreed"}),
+        body=parameters(url__Uri=_STATUSES, coding__Coding={"system": _STATUS, "code": "agreed"}),
     ),
     Ask(
         "get /fhir/ValueSet/{id}/$validate-code",
-        f"/fhir/ValueSet/<set>/$validate-code?system={_KINDS}&code=weeks",
+        f"/fhir/ValueSet/<set>/$validate-code?system={KINDS}&code=weeks",
     ),
     Ask(
         "post /fhir/ValueSet/{id}/$validate-code",
         "/fhir/ValueSet/<set>/$validate-code",
-        body=_parameters(coding__Coding={"system": _KINDS, "code": "years"}),
+        body=parameters(coding__Coding={"system": KINDS, "code": "years"}),
     ),
 )
 
@@ -244,7 +180,7 @@ _CARE: Final = (
     Ask(
         "post /fhir/Patient/$match",
         "/fhir/Patient/$match",
-        body=_parameters(resource__resource=_MARA, onlyCertainMatches__Boolean=False),
+        body=parameters(resource__resource=MARA, onlyCertainMatches__Boolean=False),
         keep=_first("entry", 1),
     ),
     Ask(
@@ -269,7 +205,7 @@ _CARE: Final = (
     Ask(
         "post /fhir/PlanDefinition/{id}/$apply",
         "/fhir/PlanDefinition/first-weeks/$apply",
-        body=_parameters(subject__String="Patient/survivor-b"),
+        body=parameters(subject__String="Patient/survivor-b"),
     ),
     Ask(
         "get /fhir/Questionnaire/{id}/$populate",
@@ -278,7 +214,7 @@ _CARE: Final = (
     Ask(
         "post /fhir/Questionnaire/{id}/$populate",
         "/fhir/Questionnaire/how-life-goes/$populate",
-        body=_parameters(subject__Reference={"reference": "Patient/survivor-a"}),
+        body=parameters(subject__Reference={"reference": "Patient/survivor-a"}),
     ),
     Ask(
         "get /fhir/QuestionnaireResponse/{id}/$extract",
@@ -331,45 +267,30 @@ _WRITES: Final = (
     Ask(
         "post /fhir/{type}/{id}/$meta-add",
         f"{_HOUSING}/$meta-add",
-        body=_parameters(meta__Meta=_TAG),
+        body=parameters(meta__Meta=_TAG),
     ),
     Ask(
         "post /fhir/{type}/{id}/$meta-delete",
         f"{_HOUSING}/$meta-delete",
-        body=_parameters(meta__Meta=_TAG),
+        body=parameters(meta__Meta=_TAG),
     ),
-    Ask("patch /fhir/{type}/{id}", _HOUSING, body=_patch("urgent")),
-    Ask("patch /fhir/{type}", "/fhir/Task?_id=survivor-b-housing-task", body=_patch("asap")),
+    Ask("patch /fhir/{type}/{id}", _HOUSING, body=patch("urgent")),
+    Ask("patch /fhir/{type}", "/fhir/Task?_id=survivor-b-housing-task", body=patch("asap")),
     Ask(
         "post /fhir",
         "/fhir",
-        body={
-            "resourceType": "Bundle",
-            "type": "transaction",
-            "entry": [
-                {
-                    "fullUrl": "urn:uuid:6b1f6d5e-6b0b-4c8a-9d3b-0a3f4f6f2b11",
-                    "resource": {"resourceType": "Patient", "gender": "female"},
-                    "request": {"method": "POST", "url": "Patient"},
-                },
-                {
-                    "fullUrl": "urn:uuid:0c6a4c36-3f0d-4f63-a3d0-5a2a1d1f9c22",
-                    "resource": _RATE,
-                    "request": {"method": "POST", "url": "Observation"},
-                },
-            ],
-        },
+        body=TRANSACTION,
     ),
-    Ask("", "/fhir/Patient", body=_MARA, made="twice"),
+    Ask("", "/fhir/Patient", body=MARA, made="twice"),
     Ask(
         "post /fhir/Patient/{id}/$link",
         "/fhir/Patient/<twice>/$link",
-        body=_parameters(other__Reference={"reference": "Patient/survivor-a"}),
+        body=parameters(other__Reference={"reference": "Patient/survivor-a"}),
     ),
     Ask(
         "post /fhir/Patient/{id}/$unlink",
         "/fhir/Patient/<twice>/$unlink",
-        body=_parameters(other__Reference={"reference": "Patient/survivor-a"}),
+        body=parameters(other__Reference={"reference": "Patient/survivor-a"}),
     ),
 )
 
