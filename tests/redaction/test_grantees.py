@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.care.conftest import own_app
 from tests.redaction.conftest import HARBOR, LEGAL, RIVER, SHELTER, Record
 from tests.spine.conftest import ACT_CODE, ACT_REASON, actor, consent
 
@@ -119,6 +120,14 @@ async def test_no_path_names_another_grantee(shared: Record) -> None:
 async def test_custodian_reads_all_of_it(shared: Record) -> None:
     text = (await shared.river.get(f"/Consent/{shared.ids['both']}")).text
     assert all(word in text for word in OTHERS)
+
+
+async def test_the_survivor_reads_all_of_it(shared: Record) -> None:
+    app = await own_app(shared.world, shared.ids["ana"])
+    path = f"/Consent/{shared.ids['both']}"
+    answer = await app.get(path)
+    assert answer.content == (await shared.river.get(path)).content
+    assert all(word in answer.text for word in OTHERS)
 
 
 @pytest.mark.parametrize(
