@@ -44,7 +44,10 @@ TESTS = [
     "tests/spine/test_consent_over_http.py",
     "tests/consent/test_attacks.py",
 ]
-COPIED = ("app", "tests", "migrations", "tools", "openapi", "bench", "pyproject.toml", "README.md")
+COPIED = (
+    *("app", "tests", "migrations", "tools", "openapi", "bench", "docs"),
+    *("pyproject.toml", "README.md", "CHANGELOG.md"),
+)
 LIBRARIES = ("asyncpg", "fastapi", "httpx", "hypothesis", "jose", "psycopg", "sqlmodel", "uvicorn")
 """What takes long to load and is no part of the tree."""
 
