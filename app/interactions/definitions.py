@@ -12,9 +12,10 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
+from app.ending import end
 from app.fhir_mappings import search_keys
 from app.fhir_mappings.json_text import parse
 from app.fhir_mappings.search_definitions import Definitions, read_definitions
@@ -51,9 +52,7 @@ async def watching(database: Database) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 async def _watch(database: Database) -> None:

@@ -20,6 +20,7 @@ from uuid import UUID
 import asyncpg
 
 from app import metrics
+from app.ending import end
 from app.storage.audit_chain import COLUMNS, chained
 
 _CONNECT_SECONDS: Final = 5
@@ -91,9 +92,7 @@ class AuditWriter:
             with contextlib.suppress(Exception):
                 await self._waiting[-1][1]
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
         if self._connection is not None:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await self._connection.close(timeout=_CONNECT_SECONDS)

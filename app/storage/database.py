@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
@@ -31,6 +31,8 @@ LANES: Final = 12
 
 PLANNED: Final = 6
 """Connections of a process for searches that are planned once: apart, so that no read waits for them."""
+
+_CLOSING_SECONDS: Final = 10.0
 
 FEW: Final = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off")
 """Of what is planned once: few rows by an index, whatever a plan for any value may think of how many."""
@@ -189,11 +191,12 @@ class Database:
         )
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._planned.close()
-        await self._keyed.close()
-        await self._searching.close()
-        await self.pool.close()
+        """Close all connections; what does not come back in time is cut off."""
+        for each in (self._planned, self._keyed, self._searching, self.pool):
+            # asyncpg cuts the connections off where its closing is cancelled.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSING_SECONDS):
+                    await each.close()
 
     async def answers(self, seconds: float = 3.0) -> bool:
         """Whether a statement gets through within `seconds`, the wait for a connection included."""

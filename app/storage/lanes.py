@@ -52,13 +52,17 @@ class Lanes:
         return rows
 
     async def close(self) -> None:
-        """Close all lanes; nothing may be running on them."""
-        for task in list(self._mending):
-            await task
-        for lane in self._free:
-            await self._pool.release(lane)
-        self._free.clear()
-        await self._pool.close()
+        """Close all lanes; nothing may be running on them. They are cut off where this is cancelled."""
+        try:
+            for task in list(self._mending):
+                await task
+            for lane in self._free:
+                await self._pool.release(lane)
+            self._free.clear()
+            await self._pool.close()
+        except BaseException:
+            self._pool.terminate()
+            raise
 
     @property
     def connections(self) -> tuple[int, int]:

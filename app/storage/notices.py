@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import asyncpg
 
+from app.ending import end
+
 CHANNEL: Final = "tl_trust"
 
 Reload = Callable[[asyncpg.Connection], Awaitable[None]]
@@ -47,9 +49,7 @@ class Notices:
     async def stop(self) -> None:
         """End."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     async def _connect(self) -> asyncpg.Connection:
         connection = await asyncpg.connect(

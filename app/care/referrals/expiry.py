@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
 
 from app.care.referrals import sight
+from app.ending import end
 from app.fhir_mappings import registry
 from app.interactions.guards import Moment
 from app.storage import notes
@@ -105,9 +106,7 @@ async def watching(
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 async def _watch(
