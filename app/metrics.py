@@ -27,6 +27,7 @@ from prometheus_client import (
 )
 from starlette.types import Scope
 
+from app.ending import end
 from app.logs import route_template
 
 disable_created_metrics()
@@ -152,6 +153,4 @@ async def sampling(connections: Connections, version: str) -> AsyncIterator[None
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)

@@ -22,8 +22,8 @@ from limits import RateLimitItem, parse
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from app.errors import FhirError, IssueCode, fhir_error
-from app.storage.database import Pool
-from app.storage.rate_windows import LOST, RateWindows
+from app.storage.database import LOST, Pool
+from app.storage.rate_windows import RateWindows
 
 _LOG: Final = logging.getLogger("throughline.rate")
 _NAMESPACE: Final = "client"

@@ -32,6 +32,9 @@ LANES: Final = 12
 PLANNED: Final = 6
 """Connections of a process for searches that are planned once: apart, so that no read waits for them."""
 
+LOST: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What is raised where the database cannot be asked."""
+
 _CLOSING_SECONDS: Final = 10.0
 
 FEW: Final = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off")
@@ -203,7 +206,7 @@ class Database:
         try:
             async with asyncio.timeout(seconds):
                 return bool(await self.pool.fetchval("SELECT true"))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except LOST:
             return False
 
     async def fetch(

@@ -16,6 +16,7 @@ from typing import Any, Final
 import asyncpg
 
 from app.ending import end
+from app.storage.database import LOST
 
 CHANNEL: Final = "tl_trust"
 
@@ -85,7 +86,7 @@ class Notices:
             while True:
                 try:
                     await self._watch(connection)
-                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                except LOST:
                     self.current = False
                     connection.terminate()
                     _LOG.warning("the notices of other processes are lost; listening again")
@@ -113,5 +114,5 @@ class Notices:
         while True:
             try:
                 return await self._connect()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except LOST:
                 await asyncio.sleep(_AGAIN_SECONDS)

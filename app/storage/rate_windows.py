@@ -10,13 +10,9 @@ from __future__ import annotations
 import time
 from typing import Final
 
-import asyncpg
 from limits.aio.storage import Storage
 
-from app.storage.database import Pool
-
-LOST: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What is raised where the count cannot be asked."""
+from app.storage.database import LOST, Pool
 
 _OVER: Final = "w.ends <= clock_timestamp() OR w.ends > excluded.ends"
 

@@ -136,8 +136,8 @@ async def referral_package(
         for code in sorted(parts, key=_PLACE.__getitem__)
         if may_read(name := registry.type_name(code))
     ]
-    rids = [each.rid for _, group in groups for each in group]
-    told = _notices([each for _, group in groups for each in group])
+    kept = [each for _, group in groups for each in group]
+    rids, told = [each.rid for each in kept], _notices(kept)
     if type_ == "document":
         return Package(_document(groups, author, told, base_url, now), rids)
     entries: list[BundleEntry | bytes] = []

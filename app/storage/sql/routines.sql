@@ -570,21 +570,21 @@ END $$;
 -- True inside a transaction that has just written a Consent about the survivor, or has taken up the end of one.
 CREATE OR REPLACE FUNCTION tl.in_doubt(survivor bigint, consent_type smallint) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
+  WITH person AS (SELECT array(SELECT s.rid FROM same_person_of(survivor) s) AS rids)
   SELECT EXISTS (
     SELECT FROM consent_end e WHERE e.patient = survivor AND e.taken_up AND e.xmin = pg_current_xact_id()::xid)
   OR EXISTS (
     SELECT FROM link l JOIN resource r ON r.rid = l.source
-    WHERE l.target = ANY (array(SELECT s.rid FROM same_person_of(survivor) s)) AND l.parameter = 0
+    WHERE l.target = ANY (p.rids) AND l.parameter = 0
       AND r.type = consent_type AND r.xmin = pg_current_xact_id()::xid)
   -- A deleted one has no links left, but its data subjects; and one may be about somebody whom it does not name.
   OR EXISTS (
     SELECT FROM resource r
-    WHERE r.patient = ANY (array(SELECT s.rid FROM same_person_of(survivor) s))
-      AND r.type = consent_type AND r.xmin = pg_current_xact_id()::xid)
+    WHERE r.patient = ANY (p.rids) AND r.type = consent_type AND r.xmin = pg_current_xact_id()::xid)
   OR EXISTS (
     SELECT FROM resource r
-    WHERE r.co_subjects && array(SELECT s.rid FROM same_person_of(survivor) s)
-      AND r.type = consent_type AND r.xmin = pg_current_xact_id()::xid)
+    WHERE r.co_subjects && p.rids AND r.type = consent_type AND r.xmin = pg_current_xact_id()::xid)
+  FROM person p
 $$;
 
 -- The Tasks about a survivor: those that name them, and those that name somebody who is the same person.
