@@ -1,14 +1,18 @@
-"""The script that deletes conditions knows every one of them, and finds each where it stands."""
+"""The script that deletes conditions knows every one, finds each where it stands, and tells what missed it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from app.storage import migrate
 from tools.mutant import Mutant
+from tools.mutant_runs import Run
+from tools.mutants import Verdict, tried
 from tools.mutations import POLICIES, PREDICATE, ROUTINES, mutants
 
 ROOT = Path(__file__).parents[2]
@@ -46,3 +50,56 @@ def test_every_operator_of_a_residual_is_deleted() -> None:
     known = set(re.findall(r"WHEN '(\w+)' THEN", text[: text.index("tl.co_granted(")]))
     names = {each.name for each in MUTANTS if each.path == ROUTINES}
     assert {f"residual {name}, always true" for name in known} <= names
+
+
+class _Ground:
+    """Tests that fail by what they are told. unsound: those that fail with nothing deleted too."""
+
+    def __init__(self, noticing: dict[str, Run], unsound: Sequence[str] = ()) -> None:
+        self.asked: list[str] = []
+        self._noticing = noticing
+        self._unsound = unsound
+
+    @contextmanager
+    def without(self, _: Mutant) -> Iterator[None]:
+        yield
+
+    def run(self, tests: Sequence[str], _: str) -> Run:
+        self.asked += tests
+        return self._noticing.get(tests[0], Run(1))
+
+    def is_sound(self, tests: Sequence[str]) -> bool:
+        return tests[0] not in self._unsound
+
+    def told(self) -> str:
+        return ""
+
+
+FAILED = Run(1, "b.py::test_that_notices", "assert 1 == 0")
+GONE = Mutant("a condition", "app/x.py", "old", first=("a.py",))
+
+
+def _tried(ground: _Ground, known: str | None = None) -> Verdict:
+    return tried(GONE, ground, known, ("b.py", "c.py"))  # type: ignore[arg-type]
+
+
+def test_the_test_that_noticed_last_time_is_asked_first_and_others_where_it_does_not() -> None:
+    known = "b.py::test_that_notices"
+    ground = _Ground({known: FAILED})
+    assert _tried(ground, known) == Verdict(0, "killed", killer=known)
+    assert ground.asked == [known]
+    ground = _Ground({"b.py": FAILED})
+    assert _tried(ground, "c.py::test_of_yore") == Verdict(0, "killed", killer=known)
+    assert ground.asked == ["c.py::test_of_yore", "a.py", "b.py"]
+
+
+def test_a_deletion_that_no_test_misses_survives() -> None:
+    ground = _Ground({})
+    assert _tried(ground).word == "SURVIVES"
+    assert ground.asked == ["a.py", "b.py", "c.py"]
+
+
+def test_a_text_that_cannot_run_and_a_test_that_fails_anyway_kill_nothing() -> None:
+    nonsense = Run(1, "b.py::test", "asyncpg.exceptions.UndefinedColumnError: column x.y")
+    assert _tried(_Ground({"b.py": nonsense})).word == "BROKEN (UndefinedColumnError)"
+    assert _tried(_Ground({"b.py": FAILED}, unsound=["b.py"])).word.startswith("UNTRIED")
