@@ -28,9 +28,8 @@ check: $(STAMP) ## Format, lint, types and layers, without running anything
 test: check ## Check, then run every test on a real database
 	$(BIN)/pytest -n 2
 
-fuzz: $(STAMP) ## Compare a million random Consents with the independent oracle (SEED=n repeats a run)
-	@seed=$${SEED:-$$(date +%s)}; echo "seed $$seed"; \
-	  TL_FUZZ_EXAMPLES=1000000 $(BIN)/pytest -n 0 --timeout 0 --hypothesis-seed=$$seed tests/consent/test_against_oracle.py
+fuzz: $(STAMP) ## Compare a million random situations with the independent oracle; resumes (SEED=n repeats a run)
+	$(BIN)/python -m tests.consent.long $(if $(SEED),--seed $(SEED))
 
 twins: $(STAMP) ## Ask two worlds a million random requests; resumes where it was ended
 	$(BIN)/python -m tests.noninterference.long

@@ -9,7 +9,7 @@ Neighbours: `app.consent.subtraction` (denies), `app.consent.compile`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -239,8 +239,11 @@ def simplify(region: Region, clause: Iterable[Literal]) -> Disjunction | None:
     return merged(left)
 
 
-def meet_clause(region: Region, clause: Iterable[Literal]) -> Region | None:
+def meet_clause(region: Region, clause: Collection[Literal]) -> Region | None:
     """The region where one literal of the clause holds too."""
+    if len(clause) == 1:
+        (only,) = clause
+        return meet(region, only)
     left = simplify(region, clause)
     if left is None:
         return region
@@ -255,7 +258,7 @@ def meet_clause(region: Region, clause: Iterable[Literal]) -> Region | None:
     return region._replace(residual=kept | {left})
 
 
-def meet_all(region: Region, clauses: Iterable[Iterable[Literal]]) -> Region | None:
+def meet_all(region: Region, clauses: Iterable[Collection[Literal]]) -> Region | None:
     """The region where every clause holds too; the same object where all held already."""
     met: Region | None = region
     for clause in clauses:

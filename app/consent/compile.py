@@ -91,20 +91,29 @@ def compile_grants(
     Rids by literal reference. ceilings: administrative policies, shaped as Consents; their active
     denies come off every grant and their permits count for nothing.
     """
-    at = micros(now)
     judged = judge(patient, consents, resolve, terms, now)
+    policies = active_policies(ceilings, resolve, terms)
+    return compile_judged(patient, judged, custodians, now=now, terms=terms, ceilings=policies)
+
+
+def compile_judged(
+    patient: Rid,
+    judged: Sequence[Judged],
+    custodians: Collection[Rid],
+    *,
+    now: datetime,
+    terms: Terms,
+    ceilings: Sequence[Provisions] = (),
+) -> tuple[Grant, ...]:
+    """The same of Consents that `judge` has judged, and of policies that `active_policies` has read."""
+    at = micros(now)
     denials = [
         d
         for one in judged
         if one.denies_count
         for d in _denials(one.provisions, trusted=one.enforceable)
     ]
-    ceiling = [
-        d
-        for policy in ceilings
-        if text(policy, "status") == "active"
-        for d in _denials(parse(policy, resolve, terms), trusted=True)
-    ]
+    ceiling = [d for policy in ceilings for d in _denials(policy, trusted=True)]
     named = united([*ceiling, *(d for d in denials if d.named)], at)
     urgent = united([*ceiling, *(d for d in denials if d.with_actor or d.emergency)], at)
     rows = _Rows(at)
@@ -158,7 +167,7 @@ def judge(
         rid
         for _, provisions, status in assessed
         if status.denies_count
-        for path in provisions.paths()
+        for path in provisions.paths
         if not path[-1].permits
         for rid in path[-1].relatives - {patient}
     }
@@ -166,6 +175,15 @@ def judge(
         Judged(stored, provisions, _given_by(status, stored.resource, shut_out, resolve))
         for stored, provisions, status in assessed
     ]
+
+
+def active_policies(
+    ceilings: Iterable[Json], resolve: Resolve, terms: Terms
+) -> tuple[Provisions, ...]:
+    """The provisions of the administrative policies that are active; others count for nothing."""
+    return tuple(
+        parse(policy, resolve, terms) for policy in ceilings if text(policy, "status") == "active"
+    )
 
 
 def _given_by(
@@ -180,7 +198,7 @@ def _given_by(
 
 
 def _denials(provisions: Provisions, *, trusted: bool) -> list[Denial]:
-    return [denial(path, trusted=trusted) for path in provisions.paths() if not path[-1].permits]
+    return [denial(path, trusted=trusted) for path in provisions.paths if not path[-1].permits]
 
 
 def _own_record(patient: Rid, at: int) -> Region:
@@ -204,7 +222,7 @@ def _permits(judged: Judged, patient: Rid, at: int, terms: Terms) -> Iterator[_P
     whole = release(judged.provisions)
     # An organization cannot release records to itself (decision 0001, "who may release").
     excluded = frozenset() if stored.recorder == patient else frozenset({int(stored.recorder)})
-    for path in judged.provisions.paths():
+    for path in judged.provisions.paths:
         if not path[-1].permits:
             continue
         # The first of the innermost known actors becomes the grantee; further ones are residual.

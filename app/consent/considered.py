@@ -13,9 +13,8 @@ from types import MappingProxyType
 from typing import Final
 
 from app.consent import residual as op
-from app.consent.compile import judge
-from app.consent.criteria import Resolve
-from app.consent.model import ANYONE, Action, CallerFacts, ResourceFacts, StoredConsent, Terms
+from app.consent.compile import Judged
+from app.consent.model import ANYONE, Action, CallerFacts, ResourceFacts, Terms
 from app.consent.periods import micros
 from app.consent.provision import Provision
 from app.consent.residual import clause_holds
@@ -59,21 +58,20 @@ class Considered:
 
 def consider(
     patient: Rid,
-    consents: Sequence[StoredConsent],
+    consents: Sequence[Judged],
     caller: CallerFacts,
     resource: ResourceFacts,
     action: Action,
     *,
     now: datetime,
-    resolve: Resolve,
     terms: Terms,
 ) -> list[Considered]:
     """Every provision of every Consent, in the order of the Consents; arguments as of `explain`."""
     at = micros(now)
     found: list[Considered] = []
-    for stored, provisions, status in judge(patient, consents, resolve, terms, now):
+    for stored, provisions, status in consents:
         whole = release(provisions)
-        for path in provisions.paths():
+        for path in provisions.paths:
             last = path[-1]
             missing = [
                 name

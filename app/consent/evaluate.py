@@ -51,7 +51,7 @@ def holds(
     """True where every condition of the grant holds; `action` is one action, `now` is aware."""
     return (
         grant.grantee in caller.closure
-        and bool(grant.actions & action)
+        and bool(grant.actions & int(action))
         and bool(grant.purposes & caller.purpose)
         and (grant.valid_from is None or grant.valid_from <= now)
         and (grant.valid_to is None or now < grant.valid_to)
@@ -62,10 +62,14 @@ def holds(
         and (grant.types is None or resource.type_code in grant.types)
         and resource.type_code not in grant.not_types
         and _in_data_period(grant, resource)
-        and all(
-            clause_holds(clause, caller, resource, action, micros(now)) for clause in grant.residual
-        )
+        and (not grant.residual or _residual(grant, caller, resource, action, micros(now)))
     )
+
+
+def _residual(
+    grant: Grant, caller: CallerFacts, resource: ResourceFacts, action: Action, at: int
+) -> bool:
+    return all(clause_holds(clause, caller, resource, action, at) for clause in grant.residual)
 
 
 def _of_custodian(grant: Grant, caller: CallerFacts, resource: ResourceFacts) -> bool:

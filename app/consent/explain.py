@@ -13,8 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from app.consent import labels, purposes
-from app.consent.compile import CUSTODIAN_RECORD, EMERGENCY_ACCESS, OWN_RECORD, judge
-from app.consent.criteria import Resolve
+from app.consent.compile import CUSTODIAN_RECORD, EMERGENCY_ACCESS, OWN_RECORD, Judged
 from app.consent.model import (
     ANYONE,
     CUSTODIAN,
@@ -27,8 +26,7 @@ from app.consent.model import (
     Terms,
 )
 from app.consent.periods import micros
-from app.consent.provision import ROOT, Provision, Provisions, parse
-from app.consent.reading import Json, text
+from app.consent.provision import ROOT, Provision, Provisions
 from app.consent.residual import clause_holds
 from app.consent.statutes import limits, release
 from app.ids import Rid
@@ -73,7 +71,7 @@ class _Question:
 
     def denying(self, provisions: Provisions, *, trusted: bool) -> Iterator[Provision]:
         """The denies that decide: all on the way match, and no exception does."""
-        for path in provisions.paths():
+        for path in provisions.paths:
             deny = path[-1]
             if deny.permits or not all(self.all(p.clauses if trusted else p.wide) for p in path):
                 continue
@@ -84,7 +82,7 @@ class _Question:
         """The paths to permits with all on the way matching, the innermost first."""
         matching = [
             path
-            for path in provisions.paths()
+            for path in provisions.paths
             if path[-1].permits and all(self.all(p.clauses) for p in path)
         ]
         yield from sorted(matching, key=len, reverse=True)
@@ -108,26 +106,27 @@ class _Question:
 
 def explain(
     patient: Rid,
-    consents: Sequence[StoredConsent],
+    consents: Sequence[Judged],
     custodians: Collection[Rid],
     caller: CallerFacts,
     resource: ResourceFacts,
     action: Action,
     *,
     now: datetime,
-    resolve: Resolve,
     terms: Terms,
-    ceilings: Sequence[Json] = (),
+    ceilings: Sequence[Provisions] = (),
 ) -> Explanation:
-    """Explain the decision of one data subject; arguments as of `compile_grants` and `decide`."""
+    """Explain the decision of one data subject; arguments as of `compile_grants` and `decide`.
+
+    consents: as `judge` gives them, at whatever instant: what lasts for a time only is judged here, at `now`.
+    ceilings: as `active_policies` gives them.
+    """
     question = _Question(caller, resource, action, micros(now))
-    for policy in ceilings:
-        parsed = parse(policy, resolve, terms)
-        if text(policy, "status") == "active" and any(question.denying(parsed, trusted=True)):
-            return Explanation(Verdict.DENY, CEILING)
+    if any(any(question.denying(policy, trusted=True)) for policy in ceilings):
+        return Explanation(Verdict.DENY, CEILING)
     denies: list[tuple[StoredConsent, Provision]] = []
     permits: list[tuple[StoredConsent, Provision]] = []
-    for stored, provisions, status in judge(patient, consents, resolve, terms, now):
+    for stored, provisions, status in consents:
         if status.denies_count:
             found = question.denying(provisions, trusted=status.enforceable)
             denies += ((stored, provision) for provision in found)

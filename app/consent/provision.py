@@ -61,11 +61,8 @@ class Provisions:
     faults: tuple[Reason, ...]
     root_permits: bool | None
     root_span: Span
-
-    def paths(self) -> Iterator[tuple[Provision, ...]]:
-        """Every provision as the path that leads to it, from a root to itself."""
-        for root in self.roots:
-            yield from _paths((root,))
+    paths: tuple[tuple[Provision, ...], ...]
+    """Every provision as the path that leads to it, from a root to itself."""
 
 
 def _paths(path: tuple[Provision, ...]) -> Iterator[tuple[Provision, ...]]:
@@ -197,9 +194,11 @@ def parse(consent: Json, resolve: Resolve, terms: Terms) -> Provisions:
     if root is not None:
         reader.read(root, ROOT, None, ())
     root = root or {}
+    roots = tuple(node.frozen() for node in reader.roots)
     return Provisions(
-        tuple(node.frozen() for node in reader.roots),
+        roots,
         tuple(reader.faults),
         _permits(root),
         period(one(root, "period") or {}).span,
+        tuple(path for each in roots for path in _paths((each,))),
     )

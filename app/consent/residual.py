@@ -104,19 +104,17 @@ def _int(argument: int | None) -> int:
     return argument
 
 
-def literal_holds(
-    literal: Literal, caller: CallerFacts, resource: ResourceFacts, action: Action, now: int
-) -> bool:
-    """Evaluate one literal; `now` in microseconds. ValueError for an operator we do not have."""
-    negated, operator, args = literal
-    return _test(operator, args, caller, resource, action, now) != negated
-
-
 def clause_holds(
     clause: Clause, caller: CallerFacts, resource: ResourceFacts, action: Action, now: int
 ) -> bool:
-    """True where any literal of the clause holds."""
-    return any(literal_holds(literal, caller, resource, action, now) for literal in clause)
+    """True where any literal of the clause holds; `now` in microseconds.
+
+    ValueError for an operator that we do not have.
+    """
+    return any(
+        _test(operator, args, caller, resource, action, now) != negated
+        for negated, operator, args in clause
+    )
 
 
 def _test(
@@ -133,7 +131,7 @@ def _test(
         case "deny_actor":
             return not caller.deny_closure.isdisjoint(args)
         case "action":
-            return bool(action & _int(args[0]))
+            return bool(int(action) & _int(args[0]))
         case "purpose":
             return bool(caller.purpose & _int(args[0]))
         case "valid":

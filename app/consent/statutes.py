@@ -57,7 +57,7 @@ class Release(NamedTuple):
 
 def release(provisions: Provisions) -> Release:
     """Whether all permits of the Consent name psychotherapy notes, and nothing but legal use."""
-    permits = [path[-1] for path in provisions.paths() if path[-1].permits]
+    permits = [path[-1] for path in provisions.paths if path[-1].permits]
     return Release(
         notes_only=all("PSYTHPN" in p.label_codes for p in permits),
         legal_only=all((used := _purposes(p)) is not None and not used & ~_LEGAL for p in permits),

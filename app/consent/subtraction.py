@@ -87,7 +87,12 @@ def united(denials: Iterable[Denial], at: int) -> list[Denial]:
     """
     settled = (_settled(each, at) for each in denials)
     found = {each.parts: each for each in settled if each is not None}
+    if len(found) < 2:
+        return list(found.values())
+    joinable = {_joinable(part) for parts in found for part in parts}
     for operator in _UNITED:
+        if operator not in joinable:
+            continue
         groups: dict[tuple[tuple[Clause, ...], ...], list[Denial]] = {}
         for each in found.values():
             own = [part for part in each.parts if _joinable(part) == operator]

@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 Json = Mapping[str, Any]
 Coded = tuple[str, str]
@@ -25,6 +26,8 @@ ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 PROGRAM = "https://throughline.example/fhir/CodeSystem/program"
 LADDER = "ULMNRV"
+_EVER = datetime.min.replace(tzinfo=UTC)
+_NEVER = datetime.max.replace(tzinfo=UTC)
 NAMING = {"Practitioner", "PractitionerRole", "Organization", "Device", "Patient", "RelatedPerson"}
 
 
@@ -42,8 +45,7 @@ def is_a(code: str, ancestor: str, parents: Mapping[str, list[str]]) -> bool:
     return code == ancestor or any(is_a(p, ancestor, parents) for p in parents.get(code, ()))
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks. wider: organizations above the caller's own (partOf), which widen denies only."""
 
     identities: frozenset[str]
@@ -52,8 +54,7 @@ class Caller:
     emergency: bool = False
 
 
-@dataclass(frozen=True)
-class Thing:
+class Thing(NamedTuple):
     """A resource as the outside sees it. clinical: first and last instant, both inclusive."""
 
     reference: str
@@ -114,11 +115,17 @@ def place(root: Json) -> list[Node]:
     return nodes
 
 
+def _placed(consent: Json) -> list[Node]:
+    root = consent.get("provision")
+    return place(root) if root else []
+
+
 def chain(node: Node) -> list[Node]:
     """The node and all that it stands in, the outermost first."""
     return [*(chain(node.around) if node.around else []), node]
 
 
+@cache
 def meaning(coding: Coded) -> str | None:
     """The one label a coding means; None where it is no label that can be told from others."""
     system, code = coding
@@ -138,6 +145,15 @@ def silent(coding: Coded) -> bool:
 
 
 @dataclass(frozen=True)
+class Active:
+    """An active Consent, its provisions in their places, and whether its permits count."""
+
+    given: Given
+    nodes: list[Node]
+    enforceable: bool
+
+
+@dataclass(frozen=True)
 class Judge:
     """Decides for one survivor; `known` are the references that lead somewhere."""
 
@@ -150,13 +166,12 @@ class Judge:
     def permits(self, caller: Caller, thing: Thing, action: str, now: datetime) -> bool:
         """Step by step as "Decision for one resource, one caller, at one instant"."""
         ask = Ask(self, caller, thing, action, now)
-        if any(ask.denying(policy, trusted=True) for policy in self.ceilings):
+        if any(ask.denying(policy, trusted=True) for policy in self.policies):
             return False
-        active = [given for given in self.given if _active(given.resource)]
         denies = [
             deny
-            for given in active
-            for deny in ask.denying(given.resource, trusted=self.enforceable(given.resource))
+            for each in self.active
+            for deny in ask.denying(each.nodes, trusted=each.enforceable)
         ]
         if any(_names_someone(deny) for deny in denies):
             return False
@@ -173,24 +188,38 @@ class Judge:
         if denies:
             return False
         return any(
-            ask.permitted(given.resource)
-            for given in active
-            if self.enforceable(given.resource)
+            ask.permitted(each.nodes)
+            for each in self.active
+            if each.enforceable
             and (
-                given.recorder == self.patient
-                or given.recorder not in caller.identities | caller.wider
+                each.given.recorder == self.patient
+                or each.given.recorder not in caller.identities | caller.wider
             )
-            and given.releases in {None, thing.custodian}
+            and each.given.releases in {None, thing.custodian}
         )
 
-    @property
+    @cached_property
+    def policies(self) -> list[list[Node]]:
+        """The provisions of the ceilings."""
+        return [_placed(policy) for policy in self.ceilings]
+
+    @cached_property
+    def active(self) -> list[Active]:
+        """The active Consents: what of them does not hang on the question is found once."""
+        return [
+            Active(given, _placed(given.resource), self.enforceable(given.resource))
+            for given in self.given
+            if _active(given.resource)
+        ]
+
+    @cached_property
     def shut_out(self) -> set[str]:
         """Relatives whom a counting deny names: they cannot consent."""
         return {
             a["reference"]["reference"]
             for given in self.given
-            if _active(given.resource) and given.resource.get("provision")
-            for node in place(given.resource["provision"])
+            if _active(given.resource)
+            for node in _placed(given.resource)
             if node.type == "deny"
             for a in node.raw.get("actor", ())
             if a["reference"].get("reference", "").split("/")[0] in {"Patient", "RelatedPerson"}
@@ -286,9 +315,8 @@ class Ask:
         )
         self.silent = any(silent(coding) for coding in thing.security)
 
-    def permitted(self, consent: Json) -> bool:
+    def permitted(self, nodes: list[Node]) -> bool:
         """Whether a provision with nothing around says permit."""
-        nodes = place(consent["provision"])
         if not any(self.result(n) == "permit" for n in nodes if not n.around):
             return False
         permits = [n for n in nodes if n.type == "permit"]
@@ -357,11 +385,9 @@ class Ask:
         inside = [self.result(child) for child in node.inside]
         return "deny" if "deny" in inside else "permit" if "permit" in inside else node.type
 
-    def denying(self, consent: Json, *, trusted: bool) -> list[Json]:
+    def denying(self, nodes: list[Node], *, trusted: bool) -> list[Json]:
         """The deny provisions that decide; in a Consent not to be trusted, permits do not count."""
-        if not consent.get("provision"):
-            return []
-        tops = [node for node in place(consent["provision"]) if not node.around]
+        tops = [node for node in nodes if not node.around]
         return [raw for node in tops for raw in self._denying(node, trusted=trusted)]
 
     def _denying(self, node: Node, *, trusted: bool) -> list[Json]:
@@ -496,21 +522,24 @@ def within(now: datetime, period: Json) -> bool:
 
 def bounds(period: Json) -> tuple[datetime, datetime]:
     """First instant of the period and first instant after it, by the precision written."""
-    start = _moment(period["start"]) if "start" in period else datetime.min.replace(tzinfo=UTC)
-    if "end" not in period:
-        return start, datetime.max.replace(tzinfo=UTC)
-    end = period["end"]
+    start = _moment(period["start"]) if "start" in period else _EVER
+    return start, _after(period["end"]) if "end" in period else _NEVER
+
+
+@cache
+def _after(end: str) -> datetime:
     moment = _moment(end)
     if len(end) == 4:
-        return start, moment.replace(year=moment.year + 1)
+        return moment.replace(year=moment.year + 1)
     if len(end) == 7:
         later = moment + timedelta(days=31)
-        return start, later.replace(day=1)
+        return later.replace(day=1)
     if len(end) == 10:
-        return start, moment + timedelta(days=1)
-    return start, moment + timedelta(seconds=1)
+        return moment + timedelta(days=1)
+    return moment + timedelta(seconds=1)
 
 
+@cache
 def _moment(value: str) -> datetime:
     padded = value + "-01" * ((10 - len(value)) // 3) if len(value) < 10 else value
     moment = datetime.fromisoformat(padded)

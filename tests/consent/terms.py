@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from app.consent.model import Terms
@@ -35,9 +36,10 @@ TYPES: Final = {
 }
 """Codes of the resource types that the tests use."""
 
-TERMS: Final = Terms(type_code=TYPES.get, hash64=hash64)
+TERMS: Final = Terms(type_code=TYPES.get, hash64=cache(hash64))
 
 
+@cache
 def rid_of(reference: str) -> Rid:
     """A Rid for a reference, the same every time."""
     return Rid(hash64("rid", reference) & 0x7FFF_FFFF_FFFF_FFFF | 1)

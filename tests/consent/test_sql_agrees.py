@@ -14,16 +14,14 @@ from typing import Any
 
 import psycopg
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from app.consent.evaluate import holds
 from app.consent.model import CUSTODIAN, Action, CallerFacts, Grant, ResourceFacts
 from app.storage import migrate, predicate, writes
 from tests.conftest import SERVICE_ROLE, Database
-from tests.consent.oracle import Given, Judge
-from tests.consent.situations import GIVEN, KNOWN, PATIENT, Asker
-from tests.consent.terms import TYPES, rid_of
-from tests.consent.test_against_oracle import caller_facts, compiled, resource_facts
+from tests.consent.agreement import Compared, caller_facts, resource_facts
+from tests.consent.situations import PATIENT, SITUATIONS, Situation
+from tests.consent.terms import rid_of
 
 EXAMPLES = 80
 QUESTIONS = 12
@@ -146,20 +144,14 @@ def test_the_predicate_in_sql_agrees_with_the_conditions_in_python(
         connection.execute(_residual().encode())
 
         @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(
-            st.lists(GIVEN, min_size=1, max_size=3),
-            st.sampled_from([64, 1, 3]),
-            st.integers(0, 1_000_000),
-        )
-        def agree(given_consents: list[Given], rows: int, seed: int) -> None:
-            judge = Judge(PATIENT, given_consents, KNOWN, frozenset(TYPES), ())
-            grants = compiled(judge, rows)
+        @given(SITUATIONS)
+        def agree(situation: Situation) -> None:
+            compared = Compared(situation)
+            grants = compared.grants
             connection.execute("TRUNCATE tl.consent_grant")
             stored = [writes.grant_json(patient, grant) for grant in grants]
             connection.execute(_GRANTS, (json.dumps(stored),))
-            asker = Asker(given_consents, seed)
-            for _ in range(QUESTIONS):
-                caller, thing, action, now = asker.ask()
+            for caller, thing, action, now in compared.questions()[:QUESTIONS]:
                 what = resource_facts(thing)
                 organization = next(
                     (rid_of(o) for o in caller.identities if o.startswith("Organization/")), None

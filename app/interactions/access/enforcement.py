@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from app.consent.compile import judge
 from app.consent.statutes import limits, release
 from app.errors import IssueCode, fhir_error
 from app.fhir_mappings import json_text
@@ -29,7 +28,7 @@ async def enforcement(
     now = datetime.now(UTC)
     for survivor in target.subjects:
         given = await consents_at(database, caller, survivor, base_urls, now)
-        for judged in judge(given.survivor, given.stored, given.resolve, TERMS, now):
+        for judged in given.judged:
             if judged.stored.rid == target.facts.rid:
                 status = judged.status
                 parameters: list[Json] = [
@@ -51,7 +50,7 @@ async def enforcement(
                 whole = release(judged.provisions)
                 kept_back = dict.fromkeys(
                     limit.because
-                    for path in judged.provisions.paths()
+                    for path in judged.provisions.paths
                     if path[-1].permits
                     for limit in limits(path, whole, given.survivor, 0, TERMS)
                 )

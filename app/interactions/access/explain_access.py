@@ -65,13 +65,12 @@ def decide(
     """One data subject's side of the decision, with its reason."""
     return explain(
         given.survivor,
-        given.stored,
+        given.judged,
         (CUSTODIAN,),
         who,
         resource,
         Action.READ,
         now=now,
-        resolve=given.resolve,
         terms=TERMS,
         ceilings=given.policies,
     )
@@ -93,12 +92,11 @@ def _subject(
         parts.append(_consent(given.shown[decided.consent]))
     for each in consider(
         given.survivor,
-        given.stored,
+        given.judged,
         who,
         resource,
         Action.READ,
         now=now,
-        resolve=given.resolve,
         terms=TERMS,
     ):
         if each.consent not in given.shown:

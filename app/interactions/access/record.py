@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from app.consent.compile import Judged, active_policies, judge
 from app.consent.model import StoredConsent
-from app.consent.reading import Json
+from app.consent.provision import Provisions
 from app.errors import not_found
 from app.fhir_mappings import json_text, registry
 from app.ids import Rid
+from app.interactions.grants import TERMS
 from app.storage import reviews
 from app.storage.database import Caller, Database
 from app.storage.reviews import Reviewed
@@ -28,10 +30,9 @@ class SubjectConsents:
     """One survivor's Consents: for the decision all of them, to be named those that the asker may see."""
 
     survivor: Rid
-    stored: tuple[StoredConsent, ...]
-    resolve: dict[str, Rid]
+    judged: tuple[Judged, ...]
     shown: dict[Rid, str]
-    policies: tuple[Json, ...]
+    policies: tuple[Provisions, ...]
 
 
 async def reviewed(database: Database, caller: Caller, type_: str, id_: str) -> Reviewed:
@@ -55,9 +56,9 @@ async def consents_at(
     The policies are those of now.
     """
     resolve: dict[str, Rid] = {}
-    policies = []
+    ceilings = []
     for content, references in await reviews.ceilings(database, caller, CONSENT):
-        policies.append(parsed(content))
+        ceilings.append(parsed(content))
         resolve.update(_every_form(references, base_urls))
     stored, shown = [], {}
     for row in await reviews.consents(database, caller, survivor, CONSENT, at):
@@ -75,7 +76,9 @@ async def consents_at(
         )
         if row.shown:
             shown[Rid(row.rid)] = row.id
-    return SubjectConsents(Rid(survivor), tuple(stored), resolve, shown, tuple(policies))
+    judged = judge(Rid(survivor), stored, resolve, TERMS, at)
+    policies = active_policies(ceilings, resolve, TERMS)
+    return SubjectConsents(Rid(survivor), tuple(judged), shown, policies)
 
 
 def _every_form(references: dict[str, int], base_urls: Sequence[str]) -> dict[str, Rid]:

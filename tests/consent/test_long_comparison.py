@@ -1,0 +1,103 @@
+"""The long comparison with the oracle goes on where it was ended, and cuts down what it finds."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.consent.evaluate import holds
+from app.consent.model import Grant
+from tests.consent import agreement
+from tests.consent.agreement import Compared
+from tests.consent.long import begin, examine, numbered, run
+from tests.consent.questions import Asker
+from tests.consent.situations import CRITERIA
+
+SEED = 4
+
+
+def state(progress: Path) -> dict[str, int]:
+    found: dict[str, int] = json.loads(progress.read_text())
+    return found
+
+
+@pytest.fixture
+def blind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Production without one of its conditions: nobody is excluded from a grant."""
+
+    def without(grant: Grant, *asked: Any) -> bool:
+        return holds(replace(grant, excluded=frozenset()), *asked)
+
+    monkeypatch.setattr(agreement, "holds", without)
+
+
+def test_a_situation_has_its_number_and_its_seed_only() -> None:
+    assert numbered(SEED, 3) == numbered(SEED, 3)
+    assert numbered(SEED, 3) not in (numbered(SEED, 4), numbered(SEED + 1, 2))
+
+
+def test_a_run_goes_on_where_it_was_ended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = tmp_path / "folder" / "fuzz.json"
+    begin(progress, 8, SEED)
+    assert run(progress, 3, 1) == 0
+    begin(progress, 8, None)
+    assert state(progress)["situations"] == 3
+    assert run(progress, 8, 1) == 0
+    whole = examine(SEED, range(8))
+    assert state(progress) == {
+        "seed": SEED,
+        "situations": 8,
+        "consents": whole.consents,
+        "permits": whole.permits,
+    }
+    assert "8 situations" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_after_a_whole_run_another_begins(tmp_path: Path) -> None:
+    progress = tmp_path / "fuzz.json"
+    begin(progress, 1, SEED)
+    run(progress, 1, 1)
+    begin(progress, 1, None)
+    assert state(progress)["situations"] == 0
+    assert state(progress)["seed"] != SEED
+
+
+def test_several_processes_find_what_one_finds(tmp_path: Path) -> None:
+    alone, together = tmp_path / "one.json", tmp_path / "two.json"
+    for progress, processes in ((alone, 1), (together, 2)):
+        begin(progress, 4, SEED)
+        assert run(progress, 4, processes) == 0
+    assert state(alone) == state(together)
+
+
+@pytest.mark.usefixtures("blind")
+def test_a_missing_condition_is_found_and_cut_down(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = tmp_path / "fuzz.json"
+    begin(progress, 1_000, SEED)
+    assert run(progress, 1_000, 1) == 1
+    told = capsys.readouterr().out
+    assert f"seed {SEED}, situation " in told
+    assert "oracle=False, grants=True" in told
+    assert told.count('"recorder"') == 1
+    assert '"provision": {\n   "type": "permit"\n  }' in told
+
+
+def test_every_criterion_is_drawn_and_both_answers_are_given() -> None:
+    drawn: Counter[str] = Counter()
+    answers: Counter[bool] = Counter()
+    for number in range(40):
+        compared = Compared(numbered(SEED, number))
+        for aim in Asker(compared.situation.given, 0).aims:
+            drawn.update(aim.path[-1].keys())
+        answers.update(compared.answers(question).oracle for question in compared.questions())
+    assert drawn.keys() >= CRITERIA.keys() | {"type", "provision"}
+    assert min(answers[True], answers[False]) > 40
