@@ -279,4 +279,5 @@ def layers(resource: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
     everything = 0
     for mask in masks:
         everything |= mask
-    yield everything | (labels.GRANTEES if grantees else 0), resource
+    if masks and masks[-1] != everything:
+        yield everything | (labels.GRANTEES if grantees else 0), resource
