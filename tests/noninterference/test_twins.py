@@ -35,9 +35,9 @@ async def test_twins_differ_for_who_may_see_the_difference(
 ) -> None:
     async with twins(database, tmp_path, caller=HARBOR) as (fuller, plainer):
         path = f"/Observation/{id_of('veiled1')}"
-        assert (await fuller.send(RIVER, "GET", path)).status_code == 200
-        assert (await plainer.send(RIVER, "GET", path)).status_code == 404
-        assert (await fuller.send(HARBOR, "GET", f"/Observation/{id_of('seen1')}")).is_success
+        assert (await fuller.send(RIVER, "GET", path)).status == 200
+        assert (await plainer.send(RIVER, "GET", path)).status == 404
+        assert (await fuller.send(HARBOR, "GET", f"/Observation/{id_of('seen1')}")).status == 200
         for name, words in (("labelled", "veiledword"), ("relabelled", "loudword")):
             path = f"/Observation/{id_of(name)}"
             cut = await fuller.send(HARBOR, "GET", path)
@@ -55,7 +55,7 @@ async def test_twins_differ_for_who_may_see_the_difference(
             f"/Task/{id_of('task')}/$referral-package",
         ):
             told = await fuller.send(HARBOR, "GET", path)
-            assert told.status_code == 200, path
+            assert told.status == 200, path
             assert "Veiled" not in told.text, path
             assert "1990-05-05" not in told.text, path
         permit = f"/Consent/{id_of('permit')}"

@@ -9,15 +9,19 @@ answers can be compared byte for byte.
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import httpx
+from fastapi import FastAPI
 
 from app.consent.redaction import INLINE_LABEL
 from app.ids import LogicalId
@@ -27,6 +31,7 @@ from app.security import clients
 from app.settings import Settings
 from app.storage.database import Caller, base_closure
 from tests.conftest import Database
+from tests.noninterference.direct import Answer, Ready, ask, ready
 from tests.spine.conftest import ACT_CODE, ACT_REASON, actor, consent, observation
 
 Json = dict[str, Any]
@@ -47,36 +52,46 @@ def known_id(name: str) -> str:
     return str(uuid.UUID(bytes=uuid.uuid5(_SPACE, name).bytes, version=4))
 
 
+_making: ContextVar[Iterator[str]] = ContextVar("names of the ids that are made next")
+
+
 @contextmanager
 def ids(prefix: str) -> Iterator[None]:
-    """Ids made in this block follow from `prefix` and their number."""
-    made = iter(range(10_000))
-
-    def next_id() -> LogicalId:
-        return LogicalId(known_id(f"{prefix}{next(made)}"))
-
-    with mock.patch.object(write_references, "new_logical_id", next_id):
+    """Ids that this task makes in the block follow from `prefix` and their number."""
+    token = _making.set(f"{prefix}{number}" for number in itertools.count())
+    try:
         yield
+    finally:
+        _making.reset(token)
+
+
+def _next_id() -> LogicalId:
+    return LogicalId(known_id(next(_making.get())))
 
 
 @dataclass
 class World:
-    """One of the two. callers: bearer headers by agency."""
+    """One of the two. callers: bearer header by agency."""
 
-    http: httpx.AsyncClient
-    callers: dict[str, dict[str, str]] = field(default_factory=dict)
+    application: FastAPI
+    callers: dict[str, bytes] = field(default_factory=dict)
     told: dict[str, Json] = field(default_factory=dict)
     """What was told last, by name."""
 
-    async def send(self, caller: str, method: str, path: str, **options: Any) -> httpx.Response:
-        headers = self.callers[caller] | options.pop("headers", {})
-        return await self.http.request(method, f"/fhir{path}", headers=headers, **options)
+    async def ask(self, caller: str, request: Ready) -> Answer:
+        """Ask as this caller, whose token must not have run out: two refusals are alike."""
+        answer = await ask(self.application, request, self.callers[caller])
+        assert answer.status != 401, answer.text
+        return answer
+
+    async def send(self, caller: str, method: str, path: str, body: Any = None) -> Answer:
+        return await self.ask(caller, ready(method, path, body))
 
     async def tell(self, name: str, resource: Json, by: str = RIVER) -> None:
         """Create one resource under the id of its name."""
         with ids(name):
-            answer = await self.send(by, "POST", f"/{resource['resourceType']}", json=resource)
-        assert answer.status_code == 201, answer.text
+            answer = await self.send(by, "POST", f"/{resource['resourceType']}", resource)
+        assert answer.status == 201, answer.text
         self.told[name] = resource
 
     async def act(self, what: str) -> None:
@@ -89,8 +104,8 @@ class World:
     async def retell(self, name: str, resource: Json, by: str = RIVER) -> None:
         """A further version of it."""
         type_, id_ = resource["resourceType"], id_of(name)
-        answer = await self.send(by, "PUT", f"/{type_}/{id_}", json=resource | {"id": id_})
-        assert answer.status_code == 200, answer.text
+        answer = await self.send(by, "PUT", f"/{type_}/{id_}", resource | {"id": id_})
+        assert answer.status == 200, answer.text
 
 
 def ref(type_: str, name: str) -> dict[str, str]:
@@ -500,36 +515,35 @@ async def twins(
     database: Callable[[], Database], folder: Path, *, caller: str
 ) -> AsyncIterator[tuple[World, World]]:
     """(fuller, plainer). To Harbor the plainer lacks what is veiled; to Bridge, all but the directory."""
-    async with _world(database(), folder) as fuller, _world(database(), folder) as plainer:
-        for world in (fuller, plainer):
-            full = world is fuller
-            for name, resource in directory(fuller=full):
-                await world.tell(name, resource)
-            if not full and caller != HARBOR:
-                continue
-            # To Bridge the permit would open what the plainer world has not.
-            for name, resource in shown(fuller=full and caller == HARBOR):
-                await world.tell(name, resource)
-            first, second = relabelled(fuller=full)
-            await world.tell("labelled", labelled(fuller=full))
-            await world.tell("relabelled", first)
-            await world.retell("relabelled", second)
-        for name, resource in veiled():
-            await fuller.tell(name, resource)
+    async with served(database(), folder) as fuller, served(database(), folder) as plainer:
+        await asyncio.gather(
+            *(_tell(world, caller, full=world is fuller) for world in (fuller, plainer))
+        )
         yield fuller, plainer
 
 
-@asynccontextmanager
-async def _world(made: Database, folder: Path) -> AsyncIterator[World]:
-    settings = Settings(state_dir=folder, max_bundle_entries=50, pool_max=4)
-    application = create_app(settings, made.service_url)
-    transport = httpx.ASGITransport(app=application)
-    async with (
-        application.router.lifespan_context(application),
-        httpx.AsyncClient(transport=transport, base_url="http://test") as http,
-    ):
-        world = World(http)
-        database = application.state.service.database
+async def _tell(world: World, caller: str, *, full: bool) -> None:
+    await _admit(world)
+    for name, resource in directory(fuller=full):
+        await world.tell(name, resource)
+    # To Bridge the permit would open what the plainer world has not.
+    if full or caller == HARBOR:
+        for name, resource in shown(fuller=full and caller == HARBOR):
+            await world.tell(name, resource)
+        first, second = relabelled(fuller=full)
+        await world.tell("labelled", labelled(fuller=full))
+        await world.tell("relabelled", first)
+        await world.retell("relabelled", second)
+    if full:
+        for name, resource in veiled():
+            await world.tell(name, resource)
+
+
+async def _admit(world: World) -> None:
+    """Write the agencies, and give each its client and token."""
+    database = world.application.state.service.database
+    transport = httpx.ASGITransport(app=world.application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         for name in AGENCIES:
             rid = await database.pool.fetchval("SELECT nextval('tl.rid')")
             epoch = await database.pool.fetchval("SELECT epoch FROM tl.directory_epoch")
@@ -551,5 +565,24 @@ async def _world(made: Database, folder: Path) -> AsyncIterator[World]:
             form = {"grant_type": "client_credentials", "client_id": name, "client_secret": secret}
             answer = await http.post("/oauth/token", data=form)
             assert answer.status_code == 200, answer.text
-            world.callers[name] = {"Authorization": f"Bearer {answer.json()['access_token']}"}
-        yield world
+            world.callers[name] = f"Bearer {answer.json()['access_token']}".encode()
+
+
+@asynccontextmanager
+async def served(made: Database, folder: Path) -> AsyncIterator[World]:
+    """The service over a database as it stands, with nobody admitted by this process yet.
+
+    Tokens outlive a run, and no statement is too slow: both worlds would be refused, or one of them by chance.
+    """
+    settings = Settings(
+        state_dir=folder,
+        max_bundle_entries=50,
+        pool_max=4,
+        token_lifetime_seconds=30 * 24 * 3600,
+        statement_timeout_ms=120_000,
+        request_timeout_ms=240_000,
+    )
+    application = create_app(settings, made.service_url)
+    with mock.patch.object(write_references, "new_logical_id", _next_id):
+        async with application.router.lifespan_context(application):
+            yield World(application)
