@@ -21,7 +21,7 @@ from app.consent.periods import instant, micros
 from app.consent.provision import Provisions, parse
 from app.consent.reading import Json, many, text
 from app.consent.reasons import ReasonCode, reason
-from app.consent.statutes import limits, release
+from app.consent.statutes import Release, limits, release
 from app.consent.subtraction import Denial, bearing, denial, subtract, united
 from app.ids import Rid
 
@@ -55,11 +55,12 @@ class _Permit(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A stored Consent with its trees and what of it counts."""
+    """A stored Consent with its trees, what of it counts, and what the law looks at in the whole."""
 
     stored: StoredConsent
     provisions: Provisions
     status: Enforcement
+    whole: Release
 
     @property
     def enforceable(self) -> bool:
@@ -172,7 +173,12 @@ def judge(
         for rid in path[-1].relatives - {patient}
     }
     return [
-        Judged(stored, provisions, _given_by(status, stored.resource, shut_out, resolve))
+        Judged(
+            stored,
+            provisions,
+            _given_by(status, stored.resource, shut_out, resolve),
+            release(provisions),
+        )
         for stored, provisions, status in assessed
     ]
 
@@ -219,7 +225,6 @@ def _emergency(at: int) -> Region:
 def _permits(judged: Judged, patient: Rid, at: int, terms: Terms) -> Iterator[_Permit]:
     """The regions of the permit provisions of one Consent, and what the law takes off each."""
     stored = judged.stored
-    whole = release(judged.provisions)
     # An organization cannot release records to itself (decision 0001, "who may release").
     excluded = frozenset() if stored.recorder == patient else frozenset({int(stored.recorder)})
     for path in judged.provisions.paths:
@@ -240,7 +245,9 @@ def _permits(judged: Judged, patient: Rid, at: int, terms: Terms) -> Iterator[_P
             )
             region = meet_all(start, (c for p in path for c in p.clauses))
             if region is not None:
-                lawful = [each.denial for each in limits(path, whole, patient, grantee, terms)]
+                lawful = [
+                    each.denial for each in limits(path, judged.whole, patient, grantee, terms)
+                ]
                 yield _Permit(_Base(region, stored.rid, path[-1].path), lawful)
 
 

@@ -18,7 +18,7 @@ from app.consent.model import ANYONE, Action, CallerFacts, ResourceFacts, Terms
 from app.consent.periods import micros
 from app.consent.provision import Provision
 from app.consent.residual import clause_holds
-from app.consent.statutes import limits, release
+from app.consent.statutes import limits
 from app.ids import Rid
 
 CRITERION: Final = MappingProxyType(
@@ -69,8 +69,7 @@ def consider(
     """Every provision of every Consent, in the order of the Consents; arguments as of `explain`."""
     at = micros(now)
     found: list[Considered] = []
-    for stored, provisions, status in consents:
-        whole = release(provisions)
+    for stored, provisions, status, whole in consents:
         for path in provisions.paths:
             last = path[-1]
             missing = [

@@ -28,7 +28,7 @@ from app.consent.model import (
 from app.consent.periods import micros
 from app.consent.provision import ROOT, Provision, Provisions
 from app.consent.residual import clause_holds
-from app.consent.statutes import limits, release
+from app.consent.statutes import Release, limits
 from app.ids import Rid
 
 NO_CONSENT = "no consent"
@@ -88,12 +88,11 @@ class _Question:
         yield from sorted(matching, key=len, reverse=True)
 
     def lawful(
-        self, path: tuple[Provision, ...], provisions: Provisions, patient: Rid, terms: Terms
+        self, path: tuple[Provision, ...], whole: Release, patient: Rid, terms: Terms
     ) -> bool:
         """Whether no limit of the law takes this caller and this resource off the permit."""
         chooser = next((p for p in reversed(path) if p.permits and p.actors is not None), None)
         grantees = (ANYONE,) if chooser is None else chooser.actors or ()
-        whole = release(provisions)
         return any(
             grantee in self.caller.closure
             and all(
@@ -126,7 +125,7 @@ def explain(
         return Explanation(Verdict.DENY, CEILING)
     denies: list[tuple[StoredConsent, Provision]] = []
     permits: list[tuple[StoredConsent, Provision]] = []
-    for stored, provisions, status in consents:
+    for stored, provisions, status, whole in consents:
         if status.denies_count:
             found = question.denying(provisions, trusted=status.enforceable)
             denies += ((stored, provision) for provision in found)
@@ -134,7 +133,7 @@ def explain(
             permits += (
                 (stored, path[-1])
                 for path in question.permitting(provisions)
-                if question.lawful(path, provisions, patient, terms)
+                if question.lawful(path, whole, patient, terms)
             )
     named = [pair for pair in denies if pair[1].named]
     if named:

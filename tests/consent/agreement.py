@@ -19,6 +19,7 @@ from app.consent.evaluate import holds
 from app.consent.explain import Verdict, explain
 from app.consent.model import (
     ANYONE,
+    CUSTODIAN,
     EMERGENCY,
     Action,
     CallerFacts,
@@ -30,24 +31,29 @@ from app.consent.provision import Provisions
 from app.ids import Rid
 from tests.consent.oracle import Caller, Coded, Judge, Thing
 from tests.consent.questions import Asker, Question
-from tests.consent.situations import KNOWN, NOW, ORGANIZATIONS, PATIENT, Situation, coding
+from tests.consent.situations import KNOWN, NOW, PATIENT, Situation, coding
 from tests.consent.terms import TERMS, TYPES, rid_of
 
 QUESTIONS: Final = 16
 """Asked about each situation."""
 
-CUSTODIANS: Final = [rid_of(o) for o in ORGANIZATIONS]
+CUSTODIANS: Final = (CUSTODIAN,)
+"""As production compiles and explains."""
+
 RESOLVE: Final = {reference: rid_of(reference) for reference in KNOWN}
 
 
 def caller_facts(caller: Caller) -> CallerFacts:
-    closure = {rid_of(r) for r in caller.identities} | {ANYONE}
+    closure = _rids(caller.identities) | {ANYONE}
     if caller.emergency:
-        closure.add(EMERGENCY)
+        closure |= {EMERGENCY}
+    if caller.organization:
+        closure |= {CUSTODIAN}
     return CallerFacts(
-        frozenset(closure),
-        frozenset(closure | {rid_of(r) for r in caller.wider}),
+        closure,
+        closure | _rids(caller.wider),
         purposes.purpose_bit(caller.purpose),
+        rid_of(caller.organization) if caller.organization else None,
     )
 
 
@@ -59,13 +65,23 @@ def resource_facts(thing: Thing) -> ResourceFacts:
         custodian=rid_of(thing.custodian),
         clinical_from=thing.clinical[0] if thing.clinical else None,
         clinical_to=thing.clinical[1] if thing.clinical else None,
-        codes=frozenset(
-            {TERMS.hash64("code", *pair) for pair in thing.codes}
-            | {TERMS.hash64("profile", url) for url in thing.profiles}
-        ),
-        references=frozenset(map(rid_of, thing.references)),
-        referenced_by=frozenset(map(rid_of, thing.referenced_by)),
-        authors=frozenset(map(rid_of, thing.authors)),
+        codes=_hashes(thing.codes, thing.profiles),
+        references=_rids(thing.references),
+        referenced_by=_rids(thing.referenced_by),
+        authors=_rids(thing.authors),
+    )
+
+
+@lru_cache(maxsize=1 << 14)
+def _rids(references: frozenset[str]) -> frozenset[Rid]:
+    return frozenset(map(rid_of, references))
+
+
+@lru_cache(maxsize=1 << 14)
+def _hashes(codes: frozenset[Coded], profiles: frozenset[str]) -> frozenset[int]:
+    return frozenset(
+        {TERMS.hash64("code", *pair) for pair in codes}
+        | {TERMS.hash64("profile", url) for url in profiles}
     )
 
 

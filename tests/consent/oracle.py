@@ -53,6 +53,11 @@ class Caller(NamedTuple):
     wider: frozenset[str] = frozenset()
     emergency: bool = False
 
+    @property
+    def organization(self) -> str | None:
+        """The one organization that the token names; of several drawn, the first by name."""
+        return min((i for i in self.identities if i.startswith("Organization/")), default=None)
+
 
 class Thing(NamedTuple):
     """A resource as the outside sees it. clinical: first and last instant, both inclusive."""
@@ -175,7 +180,7 @@ class Judge:
         ]
         if any(_names_someone(deny) for deny in denies):
             return False
-        if thing.custodian in caller.identities:
+        if thing.custodian == caller.organization:
             return True
         if self.patient in caller.identities and action == "access":
             kept_back = {"PSYTHPN", "NOPAT"}
@@ -303,6 +308,7 @@ class Ask:
     ) -> None:
         self.judge, self.caller, self.thing = judge, caller, thing
         self.action, self.now = action, now
+        self.wide = caller.identities | caller.wider
         meant = {meaning(coding) for coding in thing.security}
         stated = [LADDER.index(m) for m in meant if m and m in LADDER]
         self.stated = max(stated) if stated else None
@@ -422,7 +428,7 @@ class Ask:
     def _actor(self, raw: Json, *, permit: bool) -> bool:
         if "actor" not in raw:
             return True
-        who = self.caller.identities if permit else self.caller.identities | self.caller.wider
+        who = self.caller.identities if permit else self.wide
         return any(a["reference"].get("reference") in who for a in raw["actor"])
 
     def _action(self, raw: Json, *, permit: bool) -> bool:

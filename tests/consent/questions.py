@@ -36,10 +36,20 @@ MOMENTS: Final = [
     datetime(2025, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
     datetime(2026, 3, 2, tzinfo=UTC),
 ]
-LINKED: Final = [*THINGS, "Task/four"]
 LATER: Final = [timedelta(hours=hours) for hours in (0, 0, 0, 0, 1, 24, 24 * 70, 24 * 400)]
 DAY: Final = timedelta(hours=24)
 MOMENT: Final = timedelta(microseconds=1)
+
+
+def _one_or_none(items: Sequence[T], none: int) -> list[frozenset[T]]:
+    """Each alone, and `none` times as often none."""
+    return [frozenset[T]()] * (none * len(items)) + [frozenset({item}) for item in items]
+
+
+SOME_CODE: Final = _one_or_none(CODES, 1)
+SOME_PROFILE: Final = _one_or_none(PROFILES, 1)
+SOME_LINK: Final = _one_or_none([*THINGS, "Task/four"], 2)
+SOME_AUTHOR: Final = _one_or_none(AUTHORS, 1)
 
 
 class Question(NamedTuple):
@@ -193,11 +203,11 @@ class Asker:
             custodian=chance.choice(ORGANIZATIONS),
             security=tuple(chance.sample(CODED_LABELS, chance.choice([0, 0, 1, 2]))),
             clinical=(at, at + chance.below(2) * DAY) if at else None,
-            codes=frozenset(chance.sample(CODES, chance.below(2))),
-            profiles=frozenset(chance.sample(PROFILES, chance.below(2))),
-            references=frozenset(chance.sample(LINKED, chance.choice([0, 0, 1]))),
-            referenced_by=frozenset(chance.sample(LINKED, chance.choice([0, 0, 1]))),
-            authors=frozenset(chance.sample(AUTHORS, chance.below(2))),
+            codes=chance.choice(SOME_CODE),
+            profiles=chance.choice(SOME_PROFILE),
+            references=chance.choice(SOME_LINK),
+            referenced_by=chance.choice(SOME_LINK),
+            authors=chance.choice(SOME_AUTHOR),
         )
 
     def _one_of_each(self, lists: list[list[T]]) -> frozenset[T]:

@@ -14,11 +14,21 @@ from app.consent.evaluate import holds
 from app.consent.model import Grant
 from tests.consent import agreement
 from tests.consent.agreement import Compared
+from tests.consent.chance import Chance
 from tests.consent.long import begin, examine, numbered, run
-from tests.consent.questions import Asker
-from tests.consent.situations import CRITERIA
+from tests.consent.oracle import ACT_CODE, ACT_REASON, Caller, Given, Thing
+from tests.consent.questions import Asker, Question
+from tests.consent.shrinking import shrink
+from tests.consent.situations import CRITERIA, NOW, PATIENT, Situation
+from tests.consent.situations import consent as drawn
 
 SEED = 4
+COUNTY, SHELTER = "Organization/county", "Organization/shelter"
+RESOURCE_TYPES = "http://hl7.org/fhir/resource-types"
+
+
+def consent(provision: dict[str, Any]) -> dict[str, Any]:
+    return drawn(Chance(lambda bound: 0)) | {"provision": provision}
 
 
 def state(progress: Path) -> dict[str, int]:
@@ -88,7 +98,31 @@ def test_a_missing_condition_is_found_and_cut_down(
     assert f"seed {SEED}, situation " in told
     assert "oracle=False, grants=True" in told
     assert told.count('"recorder"') == 1
-    assert '"provision": {\n   "type": "permit"\n  }' in told
+
+
+@pytest.mark.usefixtures("blind")
+def test_only_what_a_difference_needs_is_left() -> None:
+    permit = {
+        "type": "permit",
+        "purpose": [{"system": ACT_REASON, "code": code} for code in ("HRESCH", "TREAT")],
+        "provision": [
+            {"type": "deny", "class": [{"system": RESOURCE_TYPES, "code": "Observation"}]}
+        ],
+    }
+    deny = {"type": "deny", "period": {"end": "2020"}}
+    found = Situation(
+        given=(Given(consent(deny), PATIENT), Given(consent(permit), COUNTY)),
+        ceilings=(consent(deny),),
+        rows=3,
+        seed=0,
+    )
+    caller = Caller(frozenset({COUNTY, "Device/app"}), "HRESCH")
+    thing = Thing("Condition/two", "Condition", SHELTER, ((ACT_CODE, "HIV"),), (NOW, NOW))
+    smallest, question = shrink(found, Question(caller, thing, "access", NOW))
+    assert smallest.given == (Given(consent({"type": "permit"}), COUNTY),)
+    assert (smallest.ceilings, smallest.rows) == ((), 64)
+    assert question.caller == Caller(frozenset({COUNTY}), "TREAT")
+    assert question.thing == Thing("Condition/two", "Condition", SHELTER)
 
 
 def test_every_criterion_is_drawn_and_both_answers_are_given() -> None:

@@ -16,7 +16,7 @@ import psycopg
 from hypothesis import HealthCheck, given, settings
 
 from app.consent.evaluate import holds
-from app.consent.model import CUSTODIAN, Action, CallerFacts, Grant, ResourceFacts
+from app.consent.model import Action, CallerFacts, Grant, ResourceFacts
 from app.storage import migrate, predicate, writes
 from tests.conftest import SERVICE_ROLE, Database
 from tests.consent.agreement import Compared, caller_facts, resource_facts
@@ -153,12 +153,7 @@ def test_the_predicate_in_sql_agrees_with_the_conditions_in_python(
             connection.execute(_GRANTS, (json.dumps(stored),))
             for caller, thing, action, now in compared.questions()[:QUESTIONS]:
                 what = resource_facts(thing)
-                organization = next(
-                    (rid_of(o) for o in caller.identities if o.startswith("Organization/")), None
-                )
-                facts = caller_facts(caller)
-                closure = facts.closure | ({CUSTODIAN} if organization else set())
-                who = CallerFacts(closure, facts.deny_closure, facts.purpose, organization)
+                who = caller_facts(caller)
                 does = Action.READ if action == "access" else Action.UPDATE
                 expected = _permitted(grants, who, what, does, now)
                 _store(connection, what, patient)

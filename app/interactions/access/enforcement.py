@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from app.consent.statutes import limits, release
+from app.consent.statutes import limits
 from app.errors import IssueCode, fhir_error
 from app.fhir_mappings import json_text
 from app.interactions.access.record import consents_at, reviewed
@@ -47,12 +47,11 @@ async def enforcement(
                     }
                     for each in status.reasons
                 ]
-                whole = release(judged.provisions)
                 kept_back = dict.fromkeys(
                     limit.because
                     for path in judged.provisions.paths
                     if path[-1].permits
-                    for limit in limits(path, whole, given.survivor, 0, TERMS)
+                    for limit in limits(path, judged.whole, given.survivor, 0, TERMS)
                 )
                 parameters += [
                     {"name": "keptBack", "valueString": because} for because in kept_back
