@@ -102,7 +102,7 @@ _GRANTEES = (
 _FOUND = (
     _of(
         name="elements: a search row asks for its resource",
-        old='f"({row}.labels & {labels.ELEMENT} = 0 OR tl.row_seen({row}.rid, {predicate.asking(caller)}))"',
+        old='f"({row}.labels & {labels.ELEMENT} <> {labels.ELEMENT} OR tl.row_seen({row}.rid, {asked}))"',
         new='"true"',
     ),
     _sql(
@@ -120,6 +120,13 @@ _FOUND = (
         POLICIES,
         'rules[table] += f" AND {elements.same_row(table, caller)}"',
         "pass",
+        CONDITIONS,
+    ),
+    Mutant(
+        "elements: a search row asks for its resource, by the view of counts",
+        POLICIES,
+        " AND {elements.same_row('d', predicate.SETTINGS)}",
+        "",
         CONDITIONS,
     ),
     Mutant(

@@ -28,6 +28,7 @@ def mutants(root: Path) -> list[Mutant]:
     return [
         *_conjuncts((root / PREDICATE).read_text()),
         *_WITHIN,
+        *_WALK,
         *_DIRECTORY,
         *_FURTHER_SUBJECTS,
         *_operators((root / ROUTINES).read_text()),
@@ -42,8 +43,8 @@ def mutants(root: Path) -> list[Mutant]:
 def _conjuncts(text: str) -> Iterator[Mutant]:
     """Each conjunct of what is asked of every grant, and of what is asked of one that is not plain."""
     start = text.index("WHERE g.patient = {patient}")
-    block = text[start : text.index("LIMIT 1)", start)]
-    marks = [m.start() for m in re.finditer(r"\n    AND ", block)] + [block.rindex("\n")]
+    block = text[start : text.index('"""', start)]
+    marks = [m.start() for m in re.finditer(r"\n    AND ", block)] + [len(block)]
     yield Mutant("g.patient = the patient", PREDICATE, block[: marks[0]], "WHERE true")
     for low, high in itertools.pairwise(marks):
         clause = block[low:high]
@@ -129,6 +130,35 @@ _WITHIN = (
         PREDICATE,
         "\n      AND (g.excluded IS NULL OR NOT g.excluded && {c.deny_closure})",
     ),
+)
+
+_WALK = (
+    Mutant(
+        "a walk of what others keep",
+        PREDICATE,
+        "({row}.custodian IS DISTINCT FROM {caller.organization}\n AND ",
+        "(",
+    ),
+    Mutant("a walk, further data subjects", PREDICATE, " AND {all_})", ")"),
+    Mutant(
+        "the rest of a walk: directory entries",
+        PREDICATE,
+        '{row}.patient IS NULL OR {row}.custodian = {caller.organization})"',
+        '{row}.custodian = {caller.organization})"',
+    ),
+    Mutant(
+        "the rest of a walk: one's own",
+        PREDICATE,
+        '({row}.patient IS NULL OR {row}.custodian = {caller.organization})"',
+        '({row}.patient IS NULL)"',
+    ),
+    Mutant(
+        "the scopes of a walk",
+        PREDICATE,
+        "walked(row, PARAMETERS) + scope_sql.mark(row)",
+        "walked(row, PARAMETERS)",
+    ),
+    Mutant("the view of counts", POLICIES, "{predicate.walk_for_view('d')} AND ", ""),
 )
 
 _OPEN = "({row}.open AND {caller.action} = 1)"
@@ -274,7 +304,8 @@ _SCOPES = (
     Mutant(
         "the mark of the scopes",
         PREDICATE,
-        " + scope_sql.mark(row)",
+        "version=version, record=record) + scope_sql.mark(row)",
+        "version=version, record=record)",
     ),
     Mutant(
         "scopes filled in",

@@ -168,6 +168,17 @@ def _policies(connection: psycopg.Connection) -> Check:
         list(SURVIVOR_TABLES),
         "keeper",
     )
+    faults += _names(
+        connection,
+        """
+        SELECT CASE WHEN c.oid IS NULL THEN 'others_token is missing'
+          ELSE 'others_token is not the keeper''s, or no security barrier' END
+        FROM (SELECT to_regclass('tl.others_token') AS oid) v LEFT JOIN pg_class c ON c.oid = v.oid
+        WHERE c.oid IS NULL OR c.relkind <> 'v' OR c.relowner <> to_regrole(%s)
+          OR NOT coalesce('security_barrier=true' = ANY (c.reloptions), false)
+        """,
+        KEEPER,
+    )
     login = _one(connection, "SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", KEEPER)
     if login:
         faults.append(f"anybody may log in as {KEEPER}")

@@ -103,6 +103,20 @@ def _policies() -> dict[str, str]:
     return rules
 
 
+def _walk(service_role: str) -> str:
+    """The view through which a population is counted: a policy cannot be a join, a view can.
+
+    It is all that its reader gets of the table by it, as under a policy (docs/decisions/0010-counts.md).
+    """
+    rule = f"{predicate.walk_for_view('d')} AND {elements.same_row('d', predicate.SETTINGS)}"
+    return f"""
+DROP VIEW IF EXISTS tl.others_token;
+CREATE VIEW tl.others_token WITH (security_barrier=true) AS SELECT d.* FROM tl.index_token d WHERE {rule};
+ALTER VIEW tl.others_token OWNER TO {KEEPER};
+GRANT SELECT ON tl.others_token TO {service_role};
+"""
+
+
 def routine_text(service_role: str) -> str:
     """The SQL of functions, policies and privileges for this release."""
     folder = resources.files("app.storage") / "sql"
@@ -146,6 +160,7 @@ def routine_text(service_role: str) -> str:
             f"GRANT SELECT ON tl.{table} TO {service_role};\n"
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON tl.{table} TO {KEEPER};"
         )
+    statements.append(_walk(service_role))
     statements.append(
         f"""
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tl FROM PUBLIC;

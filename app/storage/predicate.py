@@ -12,6 +12,7 @@ index in the order of the page, and functions holding EXISTS are not inlined.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -148,9 +149,17 @@ def _granted(
     told: str = "true",
     order: str = "",
 ) -> str:
+    beyond = f"tl.special(g, {_facts(row)}, {asking(caller)}, {carried})"
+    held = _held(row, patient, caller, asked, beyond)
     return f"""(
   SELECT {told} FROM tl.consent_grant g
-  WHERE g.patient = {patient}
+  {held}
+  {order}LIMIT 1)"""
+
+
+def _held(row: str, patient: str, caller: CallerSql, asked: str, beyond: str) -> str:
+    """WHERE of the grants of a patient by which the caller may see the row; beyond: `_SPECIAL` in some form."""
+    return f"""WHERE g.patient = {patient}
     AND g.grantee = ANY ({caller.closure})
     AND {asked}
     AND g.valid_from <= statement_timestamp()
@@ -158,8 +167,7 @@ def _granted(
     AND g.forbidden & {row}.labels = 0
     AND (g.excluded IS NULL OR NOT g.excluded && {caller.deny_closure})
     AND CASE WHEN g.plain THEN g.custodian IS NULL OR {row}.custodian = {caller.organization}
-        ELSE tl.special(g, {_facts(row)}, {asking(caller)}, {carried}) END
-  {order}LIMIT 1)"""
+        ELSE {beyond} END"""
 
 
 _SPECIAL: Final = """(g.any_of = 0 OR g.any_of & special.labels <> 0)
@@ -178,6 +186,17 @@ _SPECIAL: Final = """(g.any_of = 0 OR g.any_of & special.labels <> 0)
 label, type or time, has no residual, and holds for all custodians or for the caller's own rows
 (`tl.consent_grant.plain`); it is what most rows come to, and each condition in line costs every statement
 its making, met or not."""
+
+
+def _special_of(row: str, caller: CallerSql) -> str:
+    """The body of `tl.special` in line, for a statement that is long enough to be worth its making."""
+    told = {"codes": "NULL", "refs": "NULL", "authors": "NULL"}
+    for name in CallerSql.__dataclass_fields__:
+        told[name] = getattr(caller, name)
+    text = re.sub(
+        r"\bspecial\.(\w+)", lambda found: told.get(found[1], f"{row}.{found[1]}"), _SPECIAL
+    )
+    return text.format(organization_here=_here("organization"))
 
 
 def _facts(row: str) -> str:
@@ -244,9 +263,44 @@ def _visible(
     covered = f"{_of_the_record(row)} OR " if record else ""
     return f"""(CASE WHEN {row}.patient IS NULL THEN {open_}
   ELSE {covered}{_granted(row, f"{row}.patient", caller, asked, carried)}
-   AND ({row}.co_subjects IS NULL OR tl.co_granted(
-     {row}.co_subjects, {_facts(row)}, {asking(caller)}, {carried}))
+   AND {_by_all(row, caller, carried)}
 END)"""
+
+
+def _by_all(row: str, caller: CallerSql, carried: str) -> str:
+    """The further data subjects of the row, where it has any, grant it too."""
+    return f"""({row}.co_subjects IS NULL OR tl.co_granted(
+     {row}.co_subjects, {_facts(row)}, {asking(caller)}, {carried}))"""
+
+
+def walked(row: str, caller: CallerSql) -> str:
+    """The predicate for rows about somebody that another organization keeps, where very many are walked.
+
+    The same conditions as in `_granted`, as EXISTS at the top of a statement: PostgreSQL then reads the
+    caller's grants once and finds each row's by hashing. Grants for one's own rows, one a survivor, are left
+    out: they hold for no such row. Never true where `patient` is null.
+    """
+    held = _held(row, f"{row}.patient", caller, _asked(caller), _special_of(row, caller))
+    all_ = _by_all(row, caller, own(row, version=False))
+    return f"""({row}.custodian IS DISTINCT FROM {caller.organization}
+ AND EXISTS (SELECT FROM tl.consent_grant g
+  {held} AND g.custodian IS DISTINCT FROM -2)
+ AND {all_})"""
+
+
+def walk_for_query(row: str) -> str:
+    """`for_query` in the form of `walked`, for rows of tl.others_token; `walk_rest` says which are left."""
+    return walked(row, PARAMETERS) + scope_sql.mark(row)
+
+
+def walk_rest(row: str, caller: CallerSql = PARAMETERS) -> str:
+    """SQL: that `walked` is not true of the row, whatever the grants. Cheap, and asked before any policy."""
+    return f"({row}.patient IS NULL OR {row}.custodian = {caller.organization})"
+
+
+def walk_for_view(row: str) -> str:
+    """The same with the caller in settings, for the view through which alone a walk reads."""
+    return walked(row, replace(SETTINGS, deny_closure=_once("deny_closure", "bigint[]")))
 
 
 def _co_granted() -> str:

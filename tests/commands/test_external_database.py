@@ -104,6 +104,8 @@ def test_a_superuser_as_the_service_is_unsafe(made: Database) -> None:
             "CREATE POLICY more ON tl.resource FOR SELECT USING (true)",
             "resource has a policy that does not come from the migrations",
         ),
+        ("DROP VIEW tl.others_token", "others_token is missing"),
+        ("ALTER VIEW tl.others_token RESET (security_barrier)", "others_token is not the keeper's"),
         (f"GRANT UPDATE ON tl.resource TO {SERVICE_ROLE}", "may write to resource"),
         (f"ALTER TABLE tl.client OWNER TO {SERVICE_ROLE}", "it owns tl.client"),
     ],

@@ -145,7 +145,19 @@ def seen(owner: psycopg.Connection[Any], caller: Caller = CALLER, action: int = 
         statement = f"SELECT count(*) FROM tl.{table} x WHERE x.rid = {ROW} AND {text}"
         count = owner.execute(statement.encode(), values).fetchone()
         found += [table] if count and count[0] else []
+    assert _counted(owner, who, values) == ("resource" in found)
     return found
+
+
+def _counted(owner: psycopg.Connection[Any], who: predicate.CallerSql, values: Json) -> int:
+    """How often a count meets the row, by both its parts (`app.storage.search_sql.count`)."""
+    parts = (
+        predicate.walked("x", who),
+        f"{predicate.visible('x', who)} AND {predicate.walk_rest('x', who)}",
+    )
+    counts = [f"(SELECT count(*) FROM tl.resource x WHERE x.rid = {ROW} AND {p})" for p in parts]
+    row = owner.execute(f"SELECT {' + '.join(counts)}".encode(), values).fetchone()
+    return int(row[0]) if row else 0
 
 
 BOTH = ["resource", "resource_history"]

@@ -144,6 +144,15 @@ def test_a_search_row_of_an_element_is_found_where_its_resource_is_seen(
     assert as_service(conditions, f"SELECT count(*) FROM tl.{table}") == 1
 
 
+def test_a_count_asks_the_search_row_of_an_element_for_its_resource(
+    owner: Connection, conditions: Database
+) -> None:
+    _labelled(owner, "index_token")
+    assert as_service(conditions, "SELECT count(*) FROM tl.others_token") == 0
+    owner.execute(f"UPDATE tl.resource SET labels = {NORMAL | TOPIC}".encode())
+    assert as_service(conditions, "SELECT count(*) FROM tl.others_token") == 1
+
+
 def as_service(conditions: Database, text: str, caller: Caller = CALLER, action: int = READ) -> Any:
     """What the service's role gets for a statement, entered as the caller."""
     with psycopg.connect(conditions.service_url) as connection:

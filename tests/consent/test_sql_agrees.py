@@ -37,6 +37,13 @@ _PREDICATE = predicate.visible("x", _CALLER).replace("statement_timestamp()", _C
 _VERSION = predicate.visible("x", _CALLER, version=True).replace("statement_timestamp()", _CLOCK)
 _POLICY = predicate.for_policy("x").replace("statement_timestamp()", _CLOCK)
 _VERSION_POLICY = predicate.for_policy("x", version=True).replace("statement_timestamp()", _CLOCK)
+_REST = predicate.walk_rest("x", _CALLER)
+_WALK = predicate.walked("x", _CALLER).replace("statement_timestamp()", _CLOCK)
+_VIEW = predicate.walk_for_view("x").replace("statement_timestamp()", _CLOCK)
+# What a count adds up, and what the database lets it read: a row in one of the two parts alone.
+_ONCE = "(SELECT count(*) FILTER (WHERE v) = 1 FROM (VALUES ({}), ({} AND {})) AS p(v))"
+_COUNTED = _ONCE.format(_WALK, _PREDICATE, _REST)
+_COUNTABLE = _ONCE.format(_VIEW, _POLICY, _REST)
 _GRANTS = (
     f"INSERT INTO tl.consent_grant ({writes.GRANT_COLUMNS}) SELECT {writes.GRANT_COLUMNS} "
     "FROM jsonb_populate_recordset(NULL::tl.consent_grant, %s)"
@@ -159,6 +166,9 @@ def test_the_predicate_in_sql_agrees_with_the_conditions_in_python(
                 _store(connection, what, patient)
                 found = _asked(connection, "resource", _PREDICATE, who, does, now)
                 assert found == expected, (caller, thing, action, now)
+                for text in (_COUNTED, _COUNTABLE):
+                    counted = _asked(connection, "resource", text, who, does, now)
+                    assert counted == expected, (text, caller, thing, action, now)
                 version = _asked(connection, "resource_history", _VERSION, who, does, now)
                 assert version == expected, (caller, thing, action, now)
                 for table, policy in (

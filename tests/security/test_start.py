@@ -34,6 +34,7 @@ def test_a_database_as_the_migrations_make_it_is_served(
         ("ALTER TABLE tl.link DISABLE ROW LEVEL SECURITY", "link"),
         ("DROP POLICY caller ON tl.index_token", "index_token"),
         ("DROP POLICY caller ON tl.audit_entry", "audit_entry"),
+        ("ALTER VIEW tl.others_token OWNER TO CURRENT_USER", "others_token"),
         (
             f"CREATE POLICY more ON tl.resource FOR SELECT TO {SERVICE_ROLE} USING (true)",
             "resource",

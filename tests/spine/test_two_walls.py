@@ -52,6 +52,9 @@ async def test_without_policies_the_query_refuses(world: World) -> None:
     owner = await asyncpg.connect(world.database.admin_url)
     for table in migrate.SURVIVOR_TABLES:
         await owner.execute(f"ALTER TABLE tl.{table} DISABLE ROW LEVEL SECURITY")
+    await owner.execute(
+        "CREATE OR REPLACE VIEW tl.others_token AS SELECT d.* FROM tl.index_token d"
+    )
     await owner.close()
     assert await _seen_by(world, HARBOR, patient, made) == ALL
     assert await _seen_by(world, LEGAL, patient, made) == NONE
@@ -75,7 +78,8 @@ async def test_without_the_predicate_the_database_refuses(
         assert stripped != text
         assert "consent_grant" not in stripped
         monkeypatch.setattr(resources, name, stripped)
-    monkeypatch.setattr(predicate, "for_query", lambda _, **__: bare)
+    for name in ("for_query", "walk_for_query"):
+        monkeypatch.setattr(predicate, name, lambda _, **__: bare)
     assert await _seen_by(world, HARBOR, patient, made) == ALL
     assert await _seen_by(world, LEGAL, patient, made) == NONE
 

@@ -73,16 +73,17 @@ BEGIN
 END $$;
 
 -- What a residual asks of the present row beyond its columns, whoever the caller is. Schemas and operators are
--- named in full instead of by a search path: to set one took longer than the look.
+-- named in full instead of by a search path: to set one took longer than the look. Searches run where each statement
+-- is planned for its values, and so would be the query of each call: planning it took four times as long as the rest.
 CREATE OR REPLACE FUNCTION tl.has_code(row_rid bigint, wanted bigint[]) RETURNS boolean
-LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   RETURN EXISTS (SELECT FROM tl.resource r
     WHERE r.rid OPERATOR(pg_catalog.=) row_rid AND r.codes OPERATOR(pg_catalog.&&) wanted);
 END $$;
 
 CREATE OR REPLACE FUNCTION tl.is_referred_to(row_rid bigint, sources bigint[]) RETURNS boolean
-LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   RETURN EXISTS (SELECT FROM tl.link l
     WHERE l.target OPERATOR(pg_catalog.=) row_rid AND l.parameter OPERATOR(pg_catalog.=) 0
@@ -90,7 +91,7 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION tl.refers_to(row_rid bigint, targets bigint[]) RETURNS boolean
-LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   RETURN EXISTS (SELECT FROM tl.link l
     WHERE l.source OPERATOR(pg_catalog.=) row_rid AND l.parameter OPERATOR(pg_catalog.=) 0
@@ -98,7 +99,7 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION tl.has_author(row_rid bigint, authors bigint[]) RETURNS boolean
-LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   RETURN EXISTS (SELECT FROM tl.link l
     WHERE l.source OPERATOR(pg_catalog.=) row_rid AND l.author AND l.target OPERATOR(pg_catalog.=) ANY (authors));
@@ -131,7 +132,7 @@ CREATE OR REPLACE FUNCTION tl.co_granted(
   subjects bigint[], rid bigint, type smallint, labels bigint, custodian bigint, clinical_from timestamptz,
   clinical_to timestamptz, closure bigint[], deny_closure bigint[], purpose bigint, organization bigint,
   action integer, codes bigint[], refs bigint[], authors bigint[]
-) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+) RETURNS boolean LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   {here}
   RETURN ({co_granted});
@@ -143,7 +144,7 @@ CREATE OR REPLACE FUNCTION tl.hidden_elements(
   masks bigint[], rid bigint, type smallint, patient bigint, co_subjects bigint[], open boolean, labels bigint,
   custodian bigint, clinical_from timestamptz, clinical_to timestamptz, closure bigint[], deny_closure bigint[],
   purpose bigint, organization bigint, action integer, codes bigint[], refs bigint[], authors bigint[]
-) RETURNS bigint[] LANGUAGE plpgsql STABLE AS $$
+) RETURNS bigint[] LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   {here}
   RETURN ({hidden_elements});
@@ -154,7 +155,7 @@ END $$;
 CREATE OR REPLACE FUNCTION tl.link_seen(
   source bigint, target bigint, mask bigint, closure bigint[], deny_closure bigint[], purpose bigint,
   organization bigint, action integer
-) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+) RETURNS boolean LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   {here}
   RETURN (mask = {grantees} AND target = ANY (closure)) OR ({link_seen});
@@ -163,7 +164,7 @@ END $$;
 -- Whether the caller may see a resource, asked of a search row that an element of it gave.
 CREATE OR REPLACE FUNCTION tl.row_seen(
   rid bigint, closure bigint[], deny_closure bigint[], purpose bigint, organization bigint, action integer
-) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+) RETURNS boolean LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   {here}
   RETURN EXISTS (SELECT FROM tl.resource e WHERE e.rid = row_seen.rid AND {row_seen});
