@@ -31,7 +31,7 @@ test: check ## Check, then run every test on a real database
 fuzz: $(STAMP) ## Compare a million random situations with the independent oracle; resumes (SEED=n repeats a run)
 	$(BIN)/python -m tests.consent.long $(if $(SEED),--seed $(SEED))
 
-twins: $(STAMP) ## Ask two worlds a million random requests; resumes where it was ended (SEED=n repeats, PROCESSES=n)
+twins: $(STAMP) ## Ask two worlds a million random requests; resumes where it was ended (SEED=n, PROCESSES=n)
 	$(BIN)/python -m tests.noninterference.long $(if $(SEED),--seed $(SEED)) $(if $(PROCESSES),--processes $(PROCESSES))
 
 mutants: $(STAMP) ## Delete each condition of the predicate and each policy; print those that no test misses

@@ -31,10 +31,11 @@ SERVICE_PASSWORD = "test"
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A server whose databases tests may create and drop."""
+    """A server whose databases tests may create and drop. durable: it writes to disk what it must."""
 
     superuser_url: str
     worker: str
+    durable: bool = True
 
     def admin_url(self, database: str) -> str:
         return urlunsplit(urlsplit(self.superuser_url)._replace(path=f"/{quote(database)}"))
@@ -51,9 +52,11 @@ class Cluster:
 
     def create(self, database: str, template: str) -> None:
         self.drop(database)
+        # File by file it takes less than half the time, unless each has to reach the disk.
+        strategy = sql.SQL("WAL_LOG" if self.durable else "FILE_COPY")
         self.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(database), sql.Identifier(template)
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}").format(
+                sql.Identifier(database), sql.Identifier(template), strategy
             )
         )
 
@@ -85,7 +88,7 @@ def cluster() -> Iterator[Cluster]:
         server = EmbeddedPostgres(Path(folder) / worker, durable=False)
         url = server.start()
         try:
-            yield Cluster(url, worker)
+            yield Cluster(url, worker, durable=False)
         finally:
             server.stop()
 

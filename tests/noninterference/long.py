@@ -4,19 +4,22 @@
 
 The sequences of a run are cut into blocks; each block has a pair of worlds of its own, fresh at its start,
 so that blocks can be asked by several processes and what adds up slows nothing. The seed of the run and the
-blocks that agreed stand in the progress file: ended at any moment, the next run asks those that are missing.
+blocks that agreed stand in the progress file: ended at any moment, the next run asks those that are missing;
+after a whole one it begins anew, with another seed.
 A difference is replayed on fresh worlds and cut down to the requests that it needs, which are printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import itertools
 import json
 import multiprocessing
 import os
 import secrets
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -28,6 +31,7 @@ from typing import Self
 import uvloop
 
 from app.embedded import EmbeddedPostgres
+from app.embedded.launch import PR_SET_PDEATHSIG
 from app.storage import migrate
 from tests.conftest import SERVICE_PASSWORD, SERVICE_ROLE, Cluster
 from tests.noninterference.asked import Asked, printed
@@ -49,11 +53,13 @@ class Progress:
     blocks: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, path: Path, seed: int | None) -> Self:
-        """Go on with the run in the file, unless a seed asks for another or there is none."""
-        if seed is None and path.exists():
+    def of(cls, path: Path, seed: int | None, wanted: int) -> Self:
+        """Go on with the run in the file, unless it has asked what is wanted or a seed names another."""
+        if path.exists():
             state = json.loads(path.read_text())
-            return cls(path, state["seed"], {int(k): v for k, v in state["blocks"].items()})
+            begun = cls(path, state["seed"], {int(k): v for k, v in state["blocks"].items()})
+            if seed in (None, begun.seed) and begun.requests < wanted:
+                return begun
         return cls(path, secrets.randbelow(10**9) if seed is None else seed)
 
     @property
@@ -93,7 +99,11 @@ async def _ask(copies: Copies, seed: int, number: int) -> Outcome:
     async with copies.pair() as pair:
         for each in range(number * BLOCK, (number + 1) * BLOCK):
             asked = sequence(seed + each)
-            found = await difference(pair, copies.caller, asked, f"{copies.caller}-{each}")
+            try:
+                found = await difference(pair, copies.caller, asked, f"{copies.caller}-{each}")
+            except Exception as error:
+                error.add_note(f"seed {seed}, sequence {each}, caller {copies.caller}")
+                raise
             if found is not None:
                 return Outcome(requests, found, each)
             requests += sum(not one.act for one in asked)
@@ -143,7 +153,10 @@ def run(callers: Mapping[str, Copies], progress: Progress, wanted: int, processe
     missing = progress.missing()
     asked: dict[Future[Outcome], int] = {}
     with ProcessPoolExecutor(
-        processes, mp_context=multiprocessing.get_context("spawn"), initializer=_settle
+        processes,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_settle,
+        initargs=(os.getpid(),),
     ) as pool:
         while progress.requests < wanted:
             for number in itertools.islice(missing, processes - len(asked)):
@@ -164,8 +177,14 @@ def run(callers: Mapping[str, Copies], progress: Progress, wanted: int, processe
     return 0
 
 
-def _settle() -> None:
-    """As the service's own processes do (`app.commands.serving`): what is loaded is not gone through again."""
+def _settle(parent: int) -> None:
+    """End with the process that asked for this one; let the collector go through what is loaded no more.
+
+    Both as the service's own processes do (`app.commands.serving`).
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    if os.getppid() != parent:  # it ended before the request was made
+        os.kill(os.getpid(), signal.SIGTERM)
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
@@ -179,7 +198,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--progress", type=Path, default=Path(".cache/twins.json"))
     given = parser.parse_args()
-    progress = Progress.of(given.progress, given.seed)
+    progress = Progress.of(given.progress, given.seed, given.requests)
     print(
         f"seed {progress.seed}: {progress.requests} of {given.requests} requests agree", flush=True
     )
@@ -187,7 +206,7 @@ def main() -> int:
         folder = Path(name)
         folder.chmod(0o711)
         server = EmbeddedPostgres(folder / "cluster", durable=False)
-        cluster = Cluster(server.start(), "twins")
+        cluster = Cluster(server.start(), "twins", durable=False)
         try:
             cluster.create("tl_twins", "template0")
             migrate.upgrade(cluster.admin_url("tl_twins"), SERVICE_ROLE, SERVICE_PASSWORD)
