@@ -89,6 +89,18 @@ CHAINS = (
     ("Patient", "_has:Observation:patient:component-code=8867-4"),
     ("Consent", "actor:Organization.name=bridge-legal-aid"),
     ("Organization", "_has:Consent:actor:status=active"),
+    # By what no index row says of the hidden end: its id, its age, what it lacks.
+    ("Encounter", f"_has:Observation:encounter:_id={id_of('veiled1')}"),
+    ("Encounter", "_has:Condition:encounter:_lastUpdated=ge2020"),
+    ("Encounter", "_has:Condition:encounter:clinical-status:missing=true"),
+    ("Patient", "_has:Condition:patient:code:not=none"),
+    ("Patient", f"_has:Consent:patient:_id={id_of('for-bridge')}"),
+    ("Patient", "_has:RelatedPerson:patient:name:missing=true"),
+    ("Observation", f"_has:List:item:_id={id_of('list')}"),
+    ("Observation", f"_has:Provenance:target:_id={id_of('trace')}"),
+    ("Observation", "_has:Observation:derived-from:value-quantity:missing=true"),
+    ("ServiceRequest", f"_has:Task:focus:_id={id_of('secret-task')}"),
+    ("DocumentReference", f"_has:DocumentReference:relatesto:_id={id_of('note')}"),
 )
 INCLUDES = (
     "_include=Observation:encounter",
