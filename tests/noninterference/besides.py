@@ -174,6 +174,28 @@ def labelled(chance: Random) -> list[Asked]:
     ]
 
 
+def earlier(chance: Random) -> list[Asked]:
+    """Attack 6: the version from before a label, by the ways to a version."""
+    path = f"/Observation/{id_of('relabelled')}/_history/1"
+    bundle = {
+        "resourceType": "Bundle",
+        "type": chance.choice(("batch", "transaction")),
+        "entry": [{"request": {"method": "GET", "url": path[1:]}}],
+    }
+    return [
+        chance.choice(
+            (
+                Asked("GET", path),
+                Asked("HEAD", path),
+                Asked("GET", path, headers=XML),
+                Asked("GET", f"{path}?_elements=note"),
+                Asked("GET", f"{path}/$meta"),
+                Asked("POST", "", bundle),
+            )
+        )
+    ]
+
+
 def conditional(chance: Random) -> list[Asked]:
     """Attack 7: patches, updates and deletes by a search that hidden rows or elements would match."""
     criterion = chance.choice(
@@ -262,4 +284,4 @@ def bundles(chance: Random) -> list[Asked]:
     ]
 
 
-BESIDES = (withdrawn, everything, operations, xml, labelled, conditional, bundles)
+BESIDES = (withdrawn, everything, operations, xml, labelled, earlier, conditional, bundles)
