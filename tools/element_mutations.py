@@ -52,6 +52,16 @@ _ROWS = (
         new="frozenset()",
     ),
     _of(
+        name="elements: what is stored is cut for whom an element is hidden",
+        old='(row["hidden"] is None and row["own"] is None)',
+        new='row["own"] is None',
+    ),
+    _of(
+        name="grantees: what is stored is cut for whom they are hidden",
+        old='(row["hidden"] is None and row["own"] is None)',
+        new='row["hidden"] is None',
+    ),
+    _of(
         name="elements: what is cut says so",
         old="json_text.dump(redaction.marked(left))",
         new="json_text.dump(left)",

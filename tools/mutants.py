@@ -15,7 +15,7 @@ import multiprocessing
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ TESTS = (
     # The quickest to notice come first.
     "tests/consent/test_conditions.py",
     "tests/consent/test_element_conditions.py",
+    "tests/consent/test_places.py",
+    "tests/consent/test_doors.py",
+    "tests/consent/test_identities.py",
     "tests/spine/test_two_walls.py",
     "tests/redaction",
     "tests/consent/test_sql_agrees.py",
@@ -131,10 +134,9 @@ def main() -> int:
     if given.list:
         print(*(each.name for each in chosen), sep="\n")
         return 0
-    killers = json.loads(KILLERS.read_text()) if KILLERS.exists() else {}
-    known = {each.name: killers[each.name] for each in every if each.name in killers}
+    killers = _known()
     alive, count = [], 0
-    for verdict in verdicts(chosen, known, given.tests, given.start - 1, given.processes):
+    for verdict in verdicts(chosen, killers, given.tests, given.start - 1, given.processes):
         if verdict.number < 0:
             print("The tests fail although nothing was deleted; mend them first.")
             print(verdict.told[-3000:])
@@ -146,8 +148,8 @@ def main() -> int:
             alive.append(name)
             print(verdict.told[-3000:], end="\n" if verdict.told else "", flush=True)
         elif verdict.killer and verdict.killer != killers.get(name):
-            killers[name] = known[name] = verdict.killer
-            _keep(known)
+            killers[name] = verdict.killer
+            _keep(name, verdict.killer, {each.name for each in every})
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     minutes = (used.ru_utime + used.ru_stime) / 60
     print(f"{count} mutants, {minutes:.1f} minutes of a processor, survivors: ", end="")
@@ -155,7 +157,13 @@ def main() -> int:
     return bool(alive)
 
 
-def _keep(known: Mapping[str, str]) -> None:
+def _known() -> dict[str, str]:
+    return json.loads(KILLERS.read_text()) if KILLERS.exists() else {}
+
+
+def _keep(name: str, killer: str, names: Collection[str]) -> None:
+    """Write who killed a mutant beside what another run may have written; of those that there still are."""
+    known = {each: by for each, by in (_known() | {name: killer}).items() if each in names}
     KILLERS.write_text(json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 

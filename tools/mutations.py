@@ -1,9 +1,10 @@
 """What `tools/mutants.py` deletes: each condition that decides what a caller sees, one at a time.
 
 The predicate and its two places for further data subjects and directory entries; the exact conditions of
-`tl.residual`; the epoch and the caller's scopes that stand beside it; labelled elements
-(`tools/element_mutations.py`); and the policies beneath. A condition is found by its text, so that a changed
-one is missed here at once (`tests/consent/test_mutations.py`).
+`tl.residual`; the epoch, the caller's scopes and identities that stand beside it; labelled elements
+(`tools/element_mutations.py`); the places where statements ask it (`tools/place_mutations.py`); the functions
+of the keeper (`tools/door_mutations.py`); and the policies beneath. A condition is found by its text, so that
+a changed one is missed here at once (`tests/consent/test_mutations.py`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from tools import element_mutations
+from tools import door_mutations, element_mutations, place_mutations
 from tools.mutant import Mutant
 
 PREDICATE = "app/storage/predicate.py"
@@ -35,8 +37,11 @@ def mutants(root: Path) -> list[Mutant]:
         *_RESIDUAL,
         *_EPOCH,
         *_SCOPES,
+        *_IDENTITIES,
         *_policies((root / POLICIES).read_text()),
         *element_mutations.mutants(root),
+        *place_mutations.mutants(root),
+        *door_mutations.mutants(root),
     ]
 
 
@@ -125,6 +130,12 @@ _WITHIN = (
         "g.valid_from <= statement_timestamp() AND g.valid_to > statement_timestamp()\n      AND ",
     ),
     Mutant("the record's grant is plain", PREDICATE, "AND g.plain AND (", "AND ("),
+    Mutant(
+        "the record's grant of a custodian is an organization's",
+        PREDICATE,
+        "AND g.plain AND (g.custodian IS NULL OR {c.organization} IS NOT NULL)",
+        "AND g.plain",
+    ),
     Mutant(
         "the record's grant of whom it excludes",
         PREDICATE,
@@ -323,6 +334,100 @@ _SCOPES = (
     Mutant("the constraint of a scope", SCOPES, ", *tests]", "]"),
     Mutant("a constraint is the row's own", SCOPES, "scoped.rid = {row}.rid AND ", ""),
     Mutant("a constraint's key", SCOPES, " AND scoped.hash = ANY ({keys})"),
+    Mutant(
+        "the survivor of a patient's scope",
+        SCOPES,
+        """f" AND ({row}.patient IS NULL OR {row}.patient = ANY ({context})"
+            f" OR {row}.co_subjects && {context})\"""",
+        '""',
+    ),
+    Mutant(
+        "the survivor of a patient's scope, with whole types",
+        SCOPES,
+        'f"{within} AND (',
+        'f" AND (',
+    ),
+    Mutant(
+        "the audit of a patient's scope",
+        SCOPES,
+        "[scope.patient, -scope.patient]",
+        "[scope.patient]",
+    ),
+    Mutant(
+        "a statement without a place for scopes tells nothing",
+        SCOPES,
+        "if _MARK.search(text) is None:",
+        "if False:",
+    ),
+    Mutant(
+        "scopes of a read",
+        DATABASE,
+        "if caller.scope is not None:\n            # One",
+        "if False:\n            # One",
+    ),
+    Mutant("scopes of a read in a transaction", DATABASE, "if self._answering:", "if False:"),
+    Mutant(
+        "scopes of what a transaction reads",
+        "app/routers/bundle.py",
+        "TransactionReader(connection, answering=True)",
+        "TransactionReader(connection)",
+        ("tests/security/test_scopes.py",),
+    ),
+    Mutant(
+        "scopes of what a condition finds",
+        "app/interactions/transaction.py",
+        "TransactionReader(self.connection, answering=True)",
+        "TransactionReader(self.connection)",
+        ("tests/security/test_scopes_of_conditions.py",),
+    ),
+    Mutant(
+        "reads together are of one caller",
+        DATABASE,
+        "group = (body, id(caller))",
+        "group = (body, 0)",
+    ),
+    Mutant(
+        "nothing is found for a stale caller",
+        DATABASE,
+        '"WHERE entry.fresh OFFSET 0)',
+        '"WHERE entry.fresh IS NOT NULL OFFSET 0)',
+    ),
+)
+
+IDENTITIES: Final = "app/storage/identities.py"
+_IDENTITIES = (
+    Mutant("a membership that widens denies alone", IDENTITIES, "NOT m.deny_only AND "),
+    Mutant("a membership that has begun", IDENTITIES, "m.valid_from <= statement_timestamp() AND "),
+    Mutant(
+        "a membership that has not ended", IDENTITIES, " AND m.valid_to > statement_timestamp()"
+    ),
+    Mutant(
+        "a membership within the caller's organization",
+        IDENTITIES,
+        "\n    AND (m.within IS NULL OR m.within = $2::bigint)",
+    ),
+    Mutant(
+        "a survivor's app is the survivor alone",
+        IDENTITIES,
+        "    if identity.patient is not None:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a survivor's app is no custodian",
+        IDENTITIES,
+        "        organization = None\n",
+        "        organization = identity.organization\n",
+    ),
+    Mutant(
+        "officers alone are officers",
+        IDENTITIES,
+        "if privacy_officer else []",
+        "if True else []",
+    ),
+    Mutant(
+        "custodians alone are custodians", DATABASE, "    if has_organization:\n", "    if True:\n"
+    ),
+    Mutant("emergencies alone are emergencies", DATABASE, "    if emergency:\n", "    if True:\n"),
 )
 
 

@@ -6,6 +6,7 @@ conditions one by one and sees to it that a case here, or another test, notices.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,8 +15,8 @@ import psycopg
 import pytest
 
 from app.consent.model import Action
-from app.storage import migrate, predicate, scope_sql
-from app.storage.database import Caller, StaleClosure, TransactionReader
+from app.storage import migrate, predicate, resources, scope_sql
+from app.storage.database import Caller, StaleClosure, TransactionReader, entered
 from app.storage.database import Database as Opened
 from app.storage.scope_sql import Constrained, ReadScope
 from tests.conftest import Database
@@ -263,7 +264,7 @@ def test_a_literal_that_holds_holds_and_its_negation_does_not(
     store(owner)
     grant(owner, **residual([[False, operator, HOLDING[operator]]]))
     assert seen(owner) == BOTH
-    owner.execute("TRUNCATE tl.consent_grant")
+    owner.execute("DELETE FROM tl.consent_grant")
     grant(owner, **residual([[True, operator, HOLDING[operator]]]))
     assert seen(owner) == []
 
@@ -275,7 +276,7 @@ def test_a_literal_that_fails_fails_and_its_negation_does_not(
     store(owner)
     grant(owner, **residual([[False, operator, args]]))
     assert seen(owner) == []
-    owner.execute("TRUNCATE tl.consent_grant")
+    owner.execute("DELETE FROM tl.consent_grant")
     grant(owner, **residual([[True, operator, args]]))
     assert seen(owner) == BOTH
 
@@ -296,7 +297,7 @@ def test_a_clause_holds_by_any_literal_and_a_residual_by_every_clause(
     holds, fails = [False, "types", [TYPE]], [False, "types", [ELSE]]
     grant(owner, **residual([fails, holds], [holds]))
     assert seen(owner) == BOTH
-    owner.execute("TRUNCATE tl.consent_grant")
+    owner.execute("DELETE FROM tl.consent_grant")
     grant(owner, **residual([holds], [fails], [holds]))
     assert seen(owner) == []
 
@@ -314,7 +315,7 @@ def test_a_row_of_no_known_time_lies_within_no_period(owner: psycopg.Connection[
     store(owner, clinical_from=None, clinical_to=None)
     grant(owner, **residual([[False, "inside", [None, None]]]))
     assert seen(owner) == []
-    owner.execute("TRUNCATE tl.consent_grant")
+    owner.execute("DELETE FROM tl.consent_grant")
     grant(owner, **residual([[True, "inside", [None, None]]]))
     assert seen(owner) == BOTH
 
@@ -492,6 +493,9 @@ SCOPES: dict[str, tuple[ReadScope, bool]] = {
         ReadScope((), (Constrained(TYPE, ((HASH + 2,),)),)),
         False,
     ),
+    "the survivor": (ReadScope(None, (), PATIENT), True),
+    "another survivor": (ReadScope(None, (), OTHER), False),
+    "another survivor, the whole type": (ReadScope((TYPE,), (), OTHER), False),
 }
 
 
@@ -517,6 +521,67 @@ async def test_a_token_reads_no_more_than_its_scopes_leave(
     )
     found = await opened.fetch(caller, walk, HASH)
     assert [row["rid"] for row in found] == ([ROW] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"patient": OTHER, "co_subjects": [PATIENT]}, True),
+        ({"patient": None, "open": True}, True),
+        ({"patient": -PATIENT}, True),
+        ({"patient": -OTHER}, False),
+    ],
+)
+async def test_a_survivors_token_reads_what_is_about_them_too_or_about_nobody_or_their_audit(
+    owner: psycopg.Connection[Any], opened: Opened, entry: Json, expected: bool
+) -> None:
+    for patient in (PATIENT, OTHER, -PATIENT, -OTHER):
+        grant(owner, patient=patient)
+    store(owner, **entry)
+    body = f"SELECT x.rid FROM tl.resource x WHERE {predicate.for_query('x')}"
+    caller = replace(CALLER, epoch=5, scope=ReadScope(None, (), PATIENT))
+    assert bool(await opened.fetch(caller, body)) is expected
+
+
+@pytest.mark.parametrize("answering", [False, True])
+async def test_a_token_is_answered_no_more_in_a_transaction_than_its_scopes_leave(
+    owner: psycopg.Connection[Any], opened: Opened, answering: bool
+) -> None:
+    _everywhere(owner)
+    body = f"SELECT x.rid FROM tl.resource x WHERE {predicate.for_query('x')}"
+    caller = replace(CALLER, epoch=5, scope=ReadScope((ELSE,), ()))
+    async with opened.write(caller) as connection:
+        reader = TransactionReader(connection, answering=answering)
+        assert bool(await reader.fetch(caller, body)) is not answering
+
+
+def test_a_statement_without_a_place_for_scopes_is_none_for_a_narrow_token() -> None:
+    with pytest.raises(LookupError):
+        scope_sql.narrowed("SELECT 1", ReadScope((TYPE,), ()), ())
+
+
+async def test_reads_that_go_together_are_each_their_callers(
+    owner: psycopg.Connection[Any], opened: Opened
+) -> None:
+    _everywhere(owner)
+    permitted = replace(CALLER, epoch=5)
+    denied = replace(permitted, closure=(12,))
+    callers = [permitted, denied] * 4
+    found = await asyncio.gather(
+        *(resources.read(opened, each, TYPE, f"x{ROW}") for each in callers)
+    )
+    assert [each is not None for each in found] == [each is permitted for each in callers]
+
+
+async def test_a_statement_finds_nothing_for_a_caller_whose_memberships_have_changed(
+    owner: psycopg.Connection[Any], opened: Opened
+) -> None:
+    _everywhere(owner)
+    text = entered(f"SELECT x.rid FROM tl.resource x WHERE {predicate.for_query('x')}")
+    for epoch, there in ((5, True), (4, None)):
+        asking = replace(CALLER, epoch=epoch)
+        row = await opened.pool.fetchrow(text, *asking.parameters())
+        assert (row["fresh"], row["there"]) == (epoch == 5, there)
 
 
 def test_a_token_without_narrower_scopes_leaves_the_statement_as_it_is() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.storage import migrate
+from tools import place_mutations
 from tools.mutant import Mutant
 from tools.mutant_runs import Run
 from tools.mutants import Verdict, tried
@@ -50,6 +51,16 @@ def test_every_operator_of_a_residual_is_deleted() -> None:
     known = set(re.findall(r"WHEN '(\w+)' THEN", text[: text.index("tl.co_granted(")]))
     names = {each.name for each in MUTANTS if each.path == ROUTINES}
     assert {f"residual {name}, always true" for name in known} <= names
+
+
+def test_every_module_that_asks_the_predicate_has_its_places_deleted() -> None:
+    # The policies have mutants of their own.
+    asking = {f"app/storage/{name}.py" for name in place_mutations.modules(ROOT) - {"migrate"}}
+    assert asking <= {each.path for each in place_mutations.mutants(ROOT)}
+
+
+def test_a_place_that_is_not_deleted_is_one_that_stands() -> None:
+    assert place_mutations.gone(ROOT) == set()
 
 
 class _Ground:
