@@ -109,7 +109,7 @@ async def _population(bench: Bench, report: Report) -> None:
 
     async def only_visible(statements: Sequence[Statement]) -> None:
         for statement in statements:
-            await bench.owner.fetch(_over_copy(statement.body), *first, *statement.arguments)
+            await bench.owner.fetch(_over_copy(str(statement.body)), *first, *statement.arguments)
 
     walls = bench.runs()["walls"]
 

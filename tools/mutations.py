@@ -440,6 +440,8 @@ def _policies(text: str) -> Iterator[Mutant]:
     for table in (*tables, "resource_history", "link", "consent_grant"):
         new = f'{anchor}    rules["{table}"] = "true"\n'
         yield Mutant(f"policy of {table}", POLICIES, anchor, new)
+    keyed = '{predicate.for_keyed_policy("resource")}'
+    yield Mutant("policy of reads by key", POLICIES, keyed, "true")
     yield Mutant("a version, by its own labels", POLICIES, 'f"{version} AND {present', 'f"{present')
     yield Mutant(
         "a version, by the present ones",

@@ -97,7 +97,7 @@ class Reader(Protocol):
     async def fetch(
         self,
         caller: Caller,
-        body: str,
+        body: str | OneRow,
         *arguments: Any,
         action: Action = Action.READ,
         by_key: bool = False,
@@ -108,12 +108,35 @@ class Reader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class OneRow:
+    """A SELECT of at most one row, `x`, in parts; as text it is an ordinary body.
+
+    columns: not null where the row is, `x.rid` at least; source: a table; condition: with the predicate.
+    """
+
+    columns: str
+    source: str
+    condition: str
+
+    def __str__(self) -> str:
+        return f"SELECT {self.columns} FROM {self.source} x WHERE {self.condition}"
+
+
 @lru_cache(maxsize=512)
-def entered(body: str, record: str | None = None) -> str:
+def entered(body: str | OneRow, record: str | None = None) -> str:
     """The statement that sets the caller and then runs `body`, as one round trip.
 
     record: see `predicate.entry`.
     """
+    if isinstance(body, OneRow):
+        # One row is joined as it stands: sub-selects around it would copy it twice. The join is a loop that
+        # asks the entry first; were it not, the policies would see no caller, and the caller no row.
+        return (
+            f"SELECT entry.fresh, x.rid IS NOT NULL AS there, {body.columns} "
+            f"FROM {predicate.entry(record)} AS entry(fresh) "
+            f"LEFT JOIN {body.source} x ON entry.fresh AND {body.condition}"
+        )
     # The LATERAL sub-select refers to the entry, so that it cannot run before it, nor for a stale caller.
     return (
         f"SELECT entry.fresh, found.* FROM {predicate.entry(record)} AS entry(fresh) "
@@ -122,7 +145,7 @@ def entered(body: str, record: str | None = None) -> str:
     )
 
 
-def _entered_within(body: str) -> str:
+def _entered_within(body: str | OneRow) -> str:
     """The same inside a transaction, for which a directory that it has itself changed is not stale."""
     return (
         f"SELECT entry.fresh, found.* FROM {predicate.ENTER} AS entry(fresh) "
@@ -146,7 +169,9 @@ class Database:
         self._searching = searching
         self._keyed = keyed
         self._planned = planned
-        self._grouped: GroupedReads[tuple[str, Caller], asyncpg.Record] = GroupedReads(self._group)
+        self._grouped: GroupedReads[tuple[OneRow, str, Caller], asyncpg.Record] = GroupedReads(
+            self._group
+        )
 
     @classmethod
     async def open(
@@ -212,7 +237,7 @@ class Database:
     async def fetch(
         self,
         caller: Caller,
-        body: str,
+        body: str | OneRow,
         *arguments: Any,
         action: Action = Action.READ,
         by_key: bool = False,
@@ -250,22 +275,27 @@ class Database:
         yield "searches", searching.get_size() + opened, searching.get_idle_size() + free
         yield "reads", *self._keyed.connections
 
-    async def fetch_grouped(self, caller: Caller, body: str, key: Key) -> asyncpg.Record | None:
+    async def fetch_grouped(
+        self, caller: Caller, one: OneRow, several: str, key: Key
+    ) -> asyncpg.Record | None:
         """The row of one (type code, id), read together with what else this caller reads at the moment.
 
-        body: as for `fetch`, over types $7::smallint[] and ids $8::text[]; a row's `place` counts from 1.
-        StaleClosure where memberships changed.
+        one: as for `fetch`, over type $7::smallint and id $8::text, for what is read alone. several: over types
+        $7::smallint[] and ids $8::text[]; a row's `place` counts from 1. StaleClosure: memberships changed.
         """
         # By identity, which one token's requests share; while a group waits it holds its caller.
-        group = (body, id(caller))
-        return await self._grouped.read((body, caller), group, key)
+        group = (several, id(caller))
+        return await self._grouped.read((one, several, caller), group, key)
 
     async def _group(
-        self, asked: tuple[str, Caller], keys: Sequence[Key]
+        self, asked: tuple[OneRow, str, Caller], keys: Sequence[Key]
     ) -> list[tuple[int, asyncpg.Record]]:
-        body, caller = asked
+        one, several, caller = asked
+        if len(keys) == 1:
+            rows = await self.fetch(caller, one, *keys[0], by_key=True)
+            return [(0, row) for row in rows]
         types, ids = [code for code, _ in keys], [id_ for _, id_ in keys]
-        rows = await self.fetch(caller, body, types, ids, by_key=True)
+        rows = await self.fetch(caller, several, types, ids, by_key=True)
         return [(row["place"] - 1, row) for row in rows]
 
     @asynccontextmanager
@@ -300,7 +330,7 @@ class TransactionReader:
     async def fetch(
         self,
         caller: Caller,
-        body: str,
+        body: str | OneRow,
         *arguments: Any,
         action: Action = Action.READ,
         by_key: bool = False,

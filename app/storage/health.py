@@ -15,7 +15,8 @@ from typing import Final
 
 import psycopg
 
-from app.storage.migrate import KEEPER, SURVIVOR_TABLES, at_this_release
+from app.storage.migrate import KEEPER, READERS, SURVIVOR_TABLES, at_this_release
+from app.storage.predicate import BY_KEY
 
 OLDEST_SERVER: Final = 150_000
 """server_version_num of the oldest PostgreSQL that the schema is written for."""
@@ -159,14 +160,14 @@ def _policies(connection: psycopg.Connection) -> Check:
         LEFT JOIN pg_class c ON c.oid = to_regclass('tl.' || t)
         LEFT JOIN LATERAL (
           SELECT count(*) FILTER (WHERE polname = 'caller' AND polcmd = 'r') AS caller,
-                 count(*) FILTER (WHERE polname NOT IN ('caller', %s)) AS other
+                 count(*) FILTER (WHERE polname <> ALL (%s::text[])) AS other
           FROM pg_policy WHERE polrelid = c.oid
         ) p ON true
         WHERE c.oid IS NULL OR NOT c.relrowsecurity OR NOT c.relforcerowsecurity
           OR p.caller <> 1 OR p.other > 0
         """,
         list(SURVIVOR_TABLES),
-        "keeper",
+        ["caller", "keeper", "by_key"],
     )
     faults += _names(
         connection,
@@ -179,9 +180,19 @@ def _policies(connection: psycopg.Connection) -> Check:
         """,
         KEEPER,
     )
-    login = _one(connection, "SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", KEEPER)
-    if login:
-        faults.append(f"anybody may log in as {KEEPER}")
+    faults += _names(
+        connection,
+        "SELECT CASE WHEN rolcanlogin THEN 'anybody may log in as ' ELSE 'no policy binds ' END || rolname "
+        "FROM pg_roles WHERE rolname = ANY (%s::text[]) AND (rolcanlogin OR rolsuper OR rolbypassrls)",
+        [KEEPER, READERS],
+    )
+    owner = _one(
+        connection,
+        "SELECT relowner::regrole::text FROM pg_class WHERE oid = to_regclass(%s)",
+        BY_KEY,
+    )
+    if owner != READERS:
+        faults.append(f"{BY_KEY} is not the view of {READERS}")
     return Check(
         "policies stand on every survivor table, and are forced",
         "; ".join(faults) or None,

@@ -27,6 +27,15 @@ from app.storage import elements, predicate
 KEEPER: Final = "throughline_keeper"
 """The role that owns the write functions; nobody can log in as it."""
 
+READERS: Final = "throughline_reader"
+"""The role that owns the view by which single rows are read; nobody can log in as it."""
+
+_BY_KEY: Final = (
+    *("rid", "type", "id", "version", "last_updated", "deleted", "open", "patient", "co_subjects"),
+    *("custodian", "labels", "clinical_from", "clinical_to", "inline_masks", "content"),
+)
+"""The columns of that view."""
+
 CONSENTED: Final = (
     "resource",
     "index_token",
@@ -117,6 +126,24 @@ GRANT SELECT ON tl.others_token TO {service_role};
 """
 
 
+def _by_key(service_role: str) -> str:
+    """The view for reading single rows by key, and what polices it: its owner, instead of the service."""
+    view, columns = predicate.BY_KEY, ", ".join(_BY_KEY)
+    return f"""
+DROP VIEW IF EXISTS {view};
+CREATE VIEW {view} AS SELECT {columns} FROM tl.resource;
+ALTER VIEW {view} OWNER TO {READERS};
+GRANT USAGE ON SCHEMA tl TO {READERS};
+GRANT SELECT ({columns}) ON tl.resource TO {READERS};
+GRANT SELECT ON tl.consent_grant TO {READERS};
+GRANT SELECT ON {view} TO {service_role};
+DROP POLICY IF EXISTS by_key ON tl.resource;
+CREATE POLICY by_key ON tl.resource FOR SELECT TO {READERS} USING ({predicate.for_keyed_policy("resource")});
+DROP POLICY IF EXISTS by_key ON tl.consent_grant;
+CREATE POLICY by_key ON tl.consent_grant FOR SELECT TO {READERS} USING (true);
+"""
+
+
 def routine_text(service_role: str) -> str:
     """The SQL of functions, policies and privileges for this release."""
     folder = resources.files("app.storage") / "sql"
@@ -161,6 +188,7 @@ def routine_text(service_role: str) -> str:
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON tl.{table} TO {KEEPER};"
         )
     statements.append(_walk(service_role))
+    statements.append(_by_key(service_role))
     statements.append(
         f"""
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tl FROM PUBLIC;
@@ -215,7 +243,7 @@ def at_this_release(connection: psycopg.Connection, service_role: str) -> bool:
 
 
 def _roles(connection: psycopg.Connection, service_role: str, service_password: str | None) -> None:
-    for role, options in ((KEEPER, "NOLOGIN"), (service_role, "LOGIN")):
+    for role, options in ((KEEPER, "NOLOGIN"), (READERS, "NOLOGIN"), (service_role, "LOGIN")):
         found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
         verb = "ALTER" if found else "CREATE"
         connection.execute(
@@ -237,7 +265,7 @@ def _make_roles(url: str, service_role: str, service_password: str | None) -> No
         try:
             with psycopg.connect(url) as connection:
                 _roles(connection, service_role, service_password)
-                connection.execute(f"GRANT {KEEPER} TO CURRENT_USER")
+                connection.execute(f"GRANT {KEEPER}, {READERS} TO CURRENT_USER")
         except (psycopg.errors.UniqueViolation, psycopg.errors.InternalError_):
             if attempt == _ROLE_ATTEMPTS - 1:
                 raise
@@ -285,10 +313,11 @@ def upgrade(url: str, service_role: str, service_password: str | None = None) ->
             digest = release(service_role)
             known = connection.execute("SELECT digest FROM tl.routine").fetchone()
             if known is None or known[0] != digest:
-                # The keeper must be able to own functions in the schema while they are handed over.
-                connection.execute(f"GRANT CREATE ON SCHEMA tl TO {KEEPER}")
+                # They must be able to own functions and the view in the schema while these are handed over.
+                owners = f"{KEEPER}, {READERS}"
+                connection.execute(f"GRANT CREATE ON SCHEMA tl TO {owners}")
                 connection.execute(text.encode())
-                connection.execute(f"REVOKE CREATE ON SCHEMA tl FROM {KEEPER}")
+                connection.execute(f"REVOKE CREATE ON SCHEMA tl FROM {owners}")
                 with connection.cursor() as cursor:
                     cursor.executemany(
                         "INSERT INTO tl.resource_type VALUES (%s, %s) ON CONFLICT DO NOTHING",

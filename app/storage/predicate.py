@@ -78,6 +78,9 @@ SETTINGS: Final = CallerSql(
 )
 """The caller as `tl.enter` set it for this statement or transaction."""
 
+KEYED: Final = replace(SETTINGS, organization=_here("organization"))
+"""The same for one row found by its key: what is read at most once needs no place of its own."""
+
 QUERY_PARAMETERS: Final = 6
 """How many statement parameters `PARAMETERS` takes; a statement's own begin at $7."""
 
@@ -90,12 +93,15 @@ PARAMETERS: Final = CallerSql(
 )
 """The caller as the first statement parameters; $6 is the directory epoch (`tl.enter`)."""
 
+BY_KEY: Final = "tl.resource_by_key"
+"""The view of tl.resource through which single rows are read by key; under a policy of its own."""
+
 ENTER: Final = (
     "tl.enter($1::bigint[], $2::bigint[], $3::bigint, $4::bigint, $5::integer, $6::bigint)"
 )
 
 _CALLER_SET: Final = """
-  (SELECT e.epoch = $6::bigint AND statement_timestamp() < e.next_change FROM tl.directory_epoch e)
+  e.epoch = $6::bigint AND statement_timestamp() < e.next_change
   AND set_config('tl.closure', $1::bigint[]::text, true) IS NOT NULL
   AND set_config('tl.deny_closure', $2::bigint[]::text, true) IS NOT NULL
   AND set_config('tl.need', tl.need($3::bigint, $5::integer)::text, true) IS NOT NULL
@@ -111,7 +117,7 @@ def entry(record: str | None = None) -> str:
     the grants one by one (`_of_the_record`). Which Patient is named decides about speed alone.
     """
     if record is None:
-        return f"(SELECT{_CALLER_SET} AS fresh\nOFFSET 0)"
+        return f"(SELECT{_CALLER_SET} AS fresh\nFROM tl.directory_epoch e OFFSET 0)"
     c = PARAMETERS
     whose = f"CASE WHEN g.custodian = -2 THEN {c.organization} END"
     plainest = f"""(SELECT ARRAY[g.patient, g.forbidden, {whose}]::text
@@ -122,7 +128,7 @@ def entry(record: str | None = None) -> str:
       AND (g.excluded IS NULL OR NOT g.excluded && {c.deny_closure})
     ORDER BY g.custodian IS NOT NULL, bit_count(g.forbidden::bit(64)) LIMIT 1)"""
     kept = f"set_config('tl.record', coalesce({plainest}, ''), true) IS NOT NULL"
-    return f"(SELECT{_CALLER_SET}\n  AND {kept} AS fresh\nOFFSET 0)"
+    return f"(SELECT{_CALLER_SET}\n  AND {kept} AS fresh\nFROM tl.directory_epoch e OFFSET 0)"
 
 
 def _of_the_record(row: str) -> str:
@@ -212,7 +218,7 @@ def _asked(caller: CallerSql) -> str:
 def asking(caller: CallerSql) -> str:
     """The caller, for a function: it reads the settings itself where it is given nulls."""
     return ", ".join(
-        "NULL" if text == getattr(SETTINGS, name) else text
+        "NULL" if text in (getattr(SETTINGS, name), getattr(KEYED, name)) else text
         for name in ("closure", "deny_closure", "purpose", "organization", "action")
         if (text := getattr(caller, name))
     )
@@ -329,6 +335,19 @@ def for_policy(row: str, *, version: bool = False) -> str:
     The same conditions in fewer pieces, because each is made anew for every statement: the directory's in a
     function, action and purpose in one setting against what a grant withholds.
     """
+    return _policy(row, SETTINGS, version=version, record=True)
+
+
+def for_keyed_policy(row: str) -> str:
+    """The same for the readers' role (`BY_KEY`), through whose view single rows are read by key.
+
+    Nothing is looked up for a whole record there, and the grants that it asks are under no policy of their own:
+    making these took as long as asking.
+    """
+    return _policy(row, KEYED, version=False, record=False)
+
+
+def _policy(row: str, caller: CallerSql, *, version: bool, record: bool) -> str:
     open_ = f"tl.open_to({row}.open, {row}.custodian, {row}.rid)"
     asked = f"g.withheld & {_once('need', 'bigint')} = 0"
-    return _visible(row, SETTINGS, open_, asked, version=version, record=True)
+    return _visible(row, caller, open_, asked, version=version, record=record)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from app.storage import elements, predicate
-from app.storage.database import Caller, Database, Reader, WriteConnection
+from app.storage.database import Caller, Database, OneRow, Reader, WriteConnection
 
 _COLUMNS = "x.rid, x.version, x.last_updated, x.deleted"
 
@@ -35,9 +35,10 @@ def _subjects(row: asyncpg.Record) -> tuple[int, ...]:
     return tuple(v for v in (row["patient"], *(row["co_subjects"] or ())) if v is not None)
 
 
-_READ = (
-    f"SELECT {_COLUMNS}, {elements.content('x')} FROM tl.resource x "
-    f"WHERE x.type = $7::smallint AND x.id = $8::text AND {predicate.for_query('x')}"
+_READ = OneRow(
+    f"{_COLUMNS}, {elements.content('x')}",
+    predicate.BY_KEY,
+    f"x.type = $7::smallint AND x.id = $8::text AND {predicate.for_query('x')}",
 )
 _READ_GROUP = (
     f"SELECT w.place, {_COLUMNS}, {elements.content('x')} "
@@ -57,7 +58,7 @@ _VREAD = f"{_READ} AND x.version = $9::integer UNION ALL {_HISTORY} AND x.versio
 async def read(database: Reader, caller: Caller, type_code: int, id_: str) -> Stored | None:
     """The present version, also a deleted one; None where missing or hidden alike."""
     if isinstance(database, Database):
-        row = await database.fetch_grouped(caller, _READ_GROUP, (type_code, id_))
+        row = await database.fetch_grouped(caller, _READ, _READ_GROUP, (type_code, id_))
         return None if row is None else _stored(row)
     rows = await database.fetch(caller, _READ, type_code, id_, by_key=True)
     return _stored(rows[0]) if rows else None

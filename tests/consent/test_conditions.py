@@ -364,6 +364,7 @@ def _count(conditions: Database, table: str, caller: Caller | None, action: int 
 
 
 POLICED = [table for table in migrate.SURVIVOR_TABLES if table != "membership"]
+BY_KEY = predicate.BY_KEY.removeprefix("tl.")
 
 
 def _everywhere(owner: psycopg.Connection[Any], **changes: Any) -> None:
@@ -373,7 +374,7 @@ def _everywhere(owner: psycopg.Connection[Any], **changes: Any) -> None:
     grant(owner)
 
 
-@pytest.mark.parametrize("table", POLICED)
+@pytest.mark.parametrize("table", [*POLICED, BY_KEY])
 def test_the_database_itself_shows_a_row_to_whom_it_is_granted_and_to_nobody_else(
     owner: psycopg.Connection[Any], conditions: Database, table: str
 ) -> None:
@@ -420,7 +421,9 @@ def test_what_is_asked_once_a_row_is_not_planned_once_a_row(
         assert "plan_cache_mode=force_generic_plan" in (settings or ()), name
 
 
-@pytest.mark.parametrize("table", [t for t in POLICED if t not in ("consent_grant", "audit_entry")])
+@pytest.mark.parametrize(
+    "table", [BY_KEY, *(t for t in POLICED if t not in ("consent_grant", "audit_entry"))]
+)
 def test_an_open_entry_is_shown_to_every_caller_and_to_nobody_where_no_caller_is_set(
     owner: psycopg.Connection[Any], conditions: Database, table: str
 ) -> None:

@@ -36,6 +36,7 @@ _CALLER = predicate.CallerSql(
 _PREDICATE = predicate.visible("x", _CALLER).replace("statement_timestamp()", _CLOCK)
 _VERSION = predicate.visible("x", _CALLER, version=True).replace("statement_timestamp()", _CLOCK)
 _POLICY = predicate.for_policy("x").replace("statement_timestamp()", _CLOCK)
+_KEYED_POLICY = predicate.for_keyed_policy("x").replace("statement_timestamp()", _CLOCK)
 _VERSION_POLICY = predicate.for_policy("x", version=True).replace("statement_timestamp()", _CLOCK)
 _REST = predicate.walk_rest("x", _CALLER)
 _WALK = predicate.walked("x", _CALLER).replace("statement_timestamp()", _CLOCK)
@@ -169,6 +170,8 @@ def test_the_predicate_in_sql_agrees_with_the_conditions_in_python(
                 for text in (_COUNTED, _COUNTABLE):
                     counted = _asked(connection, "resource", text, who, does, now)
                     assert counted == expected, (text, caller, thing, action, now)
+                found = _asked(connection, "resource", _KEYED_POLICY, who, does, now)
+                assert found == expected, ("by key", caller, thing, action, now)
                 version = _asked(connection, "resource_history", _VERSION, who, does, now)
                 assert version == expected, (caller, thing, action, now)
                 for table, policy in (

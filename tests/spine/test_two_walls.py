@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import asyncpg
 import pytest
 
 from app.consent.purposes import purpose_bit
 from app.storage import migrate, predicate, resources
+from app.storage.database import OneRow
 from tests.spine.conftest import AGENCIES, World, actor, consent, new_patient, observation
 
 RIVER, HARBOR, SHELTER, LEGAL = AGENCIES
@@ -67,17 +70,19 @@ async def test_without_the_predicate_the_database_refuses(
     names = ("_READ", "_READ_GROUP", "_HISTORY", "_VREAD")
     texts = {name: getattr(resources, name) for name in names}
     bare = "($1::bigint[] IS NOT NULL AND $2::bigint[] IS NOT NULL)"
+    wholes = (
+        predicate.for_query("x", version=True),
+        predicate.for_query("x"),
+        predicate.for_query("r"),
+    )
     for name, text in texts.items():
-        stripped = text
-        for whole in (
-            predicate.for_query("x", version=True),
-            predicate.for_query("x"),
-            predicate.for_query("r"),
-        ):
+        stripped = text.condition if isinstance(text, OneRow) else text
+        for whole in wholes:
             stripped = stripped.replace(whole, bare)
-        assert stripped != text
         assert "consent_grant" not in stripped
-        monkeypatch.setattr(resources, name, stripped)
+        made_bare = replace(text, condition=stripped) if isinstance(text, OneRow) else stripped
+        assert made_bare != text
+        monkeypatch.setattr(resources, name, made_bare)
     for name in ("for_query", "walk_for_query"):
         monkeypatch.setattr(predicate, name, lambda _, **__: bare)
     assert await _seen_by(world, HARBOR, patient, made) == ALL
