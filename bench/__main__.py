@@ -1,4 +1,4 @@
-"""Every program that needs the loaded store, one after the other, into one table: bench/RESULTS.md.
+"""Every program that needs the loaded store, and that of recompiling, into one table: bench/RESULTS.md.
 
 python -m bench [--patients 20000] [--smaller 5000] [--keep]
 """
@@ -9,7 +9,7 @@ import asyncio
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import consent, package, read_path, search
+from bench import consent, package, read_path, recompile, search
 from bench.load import arguments, store
 from bench.report import Report
 
@@ -36,6 +36,10 @@ def main() -> None:
         report.end(file)
         report = Report("Consent", large[1])
         asyncio.run(consent.measure(*large, report, min(given.cases, 150)))
+        recompiled = recompile.run(times=10)
+        for kind in (recompile.CHANGED, recompile.WITHDRAWN):
+            report.add(recompiled.figure(kind, recompile.CONSENTS, recompile.ROWS))
+        report.note(f"In a store of its own, after it: {recompiled.told(recompile.WRITTEN)}.")
         report.end(file)
         report = Report("Searches", large[1])
         asyncio.run(search.figures(*large, report, search.BATCH))

@@ -115,6 +115,16 @@ _OPENED = (
         new="r.patient = survivor",
     ),
     _door(
+        name="may compile: a Consent of the survivor's, now",
+        old=f" AND r.type IN ({{consent_type}}, {{patient_type}})\n                {_MADE_NOW}",
+        new=" AND r.type IN ({consent_type}, {patient_type})",
+    ),
+    _door(
+        name="may compile: a Consent, of the survivor's",
+        old="r.patient = survivor AND r.type IN (",
+        new="r.type IN (",
+    ),
+    _door(
         name="may compile: a row about the survivor too, now",
         old=f"r.co_subjects @> ARRAY[survivor]{_MADE_NOW}",
         new="r.co_subjects @> ARRAY[survivor]",

@@ -1,9 +1,9 @@
 """Regions: grants while they are being compiled, and the exact algebra on them.
 
-A `Region` is a grant whose instants are integers and whose residual is a set of clauses. A
-condition is met with a region by narrowing a column where a column can say it exactly, else by a
-residual clause; a condition that the columns already decide is dropped, and a region that has
-become empty is None.
+A `Region` is a grant whose instants are integers and whose residual is a set of clauses, those of
+one literal apart. A condition is met with a region by narrowing a column where a column can say it
+exactly, else by a residual clause; a condition that the columns already decide is dropped, and a
+region that has become empty is None.
 Neighbours: `app.consent.subtraction` (denies), `app.consent.compile`.
 """
 
@@ -25,7 +25,8 @@ class Region(NamedTuple):
     """A grant being compiled; see `app.consent.model.Grant` for the meaning of the columns.
 
     Instants are microseconds since the epoch. valid_from is never before the time of compiling:
-    no statement will be judged at an earlier one.
+    no statement will be judged at an earlier one. held, residual: together the grant's residual; held are
+    the clauses that are one literal.
     """
 
     grantee: int
@@ -41,6 +42,7 @@ class Region(NamedTuple):
     any_of: int = 0
     data_from: int | None = None
     data_to: int | None = None
+    held: frozenset[Literal] = frozenset()
     residual: frozenset[Disjunction] = frozenset()
 
 
@@ -49,29 +51,30 @@ def status(region: Region, literal: Literal) -> bool | None:
     negated, operator, args = literal
     positive = _positive(region, operator, args)
     if positive is None:
-        return _by_residual(region, literal) if region.residual and operator in op.SETS else None
+        return _by_held(region, literal) if region.held and operator in op.SETS else None
     return positive != negated
 
 
 def _positive(region: Region, operator: str, args: tuple[int | None, ...]) -> bool | None:
+    # Nothing else is asked as often: the operators that most denies are made of come first.
     match operator:
-        case op.PURPOSE | op.ACTION:
-            held = region.purposes if operator == op.PURPOSE else region.actions
-            inside = held & (args[0] or 0)
-            return True if inside == held else None if inside else False
-        case op.LABELS:
-            return _labels(region, args[0] or 0)
-        case op.TYPES:
-            return _types(region, args)
+        case op.VALID:
+            return _valid(region, args)
         case op.ACTOR | op.DENY_ACTOR:
             if not args or region.excluded.issuperset(args):
                 return False
             # The deny closure holds the closure, so a grantee's own caller is in both.
             return True if region.grantee in args else None
-        case op.VALID:
-            return _valid(region, args)
+        case op.LABELS:
+            return _labels(region, args[0] or 0)
+        case op.PURPOSE | op.ACTION:
+            held = region.purposes if operator == op.PURPOSE else region.actions
+            inside = held & (args[0] or 0)
+            return True if inside == held else None if inside else False
         case op.INSIDE:
             return _inside(region, args)
+        case op.TYPES:
+            return _types(region, args)
         case _:
             return None if args else False
 
@@ -117,16 +120,14 @@ def _inside(region: Region, args: tuple[int | None, ...]) -> bool | None:
     return False if after or before else None
 
 
-def _by_residual(region: Region, literal: Literal) -> bool | None:
-    """What the single-literal clauses of the residual say about a literal on a set."""
+def _by_held(region: Region, literal: Literal) -> bool | None:
+    """What the literals that must hold say about a literal on a set."""
     opposite = op.negate(literal)
-    for clause in region.residual:
-        if len(clause) == 1:
-            (held,) = clause
-            if implies(held, literal):
-                return True
-            if implies(held, opposite):
-                return False
+    for held in region.held:
+        if implies(held, literal):
+            return True
+        if implies(held, opposite):
+            return False
     return None
 
 
@@ -146,8 +147,6 @@ def implies(one: Literal, other: Literal) -> bool:
 
 def subsumes(one: Disjunction, other: Disjunction) -> bool:
     """True where clause `one` can be seen to imply clause `other`."""
-    if one <= other:
-        return True
     # Most pairs differ in what they speak of at all.
     return _heads(one) <= _heads(other) and _subsumes(one, other)
 
@@ -191,7 +190,15 @@ def meet(region: Region, literal: Literal) -> Region | None:
         case op.INSIDE if not negated and args != (None, None):
             return _meet_inside(region, args)
         case _:
-            return region._replace(residual=region.residual | {frozenset({literal})})
+            return region._replace(held=region.held | {literal})
+
+
+def may_be_said(literal: Literal) -> bool:
+    """False where no column can carry the literal, whatever the region: `meet` adds to what is held."""
+    negated, operator, _ = literal
+    if negated:
+        return operator in {op.LABELS, op.TYPES, op.DENY_ACTOR}
+    return operator in {op.PURPOSE, op.ACTION, op.LABELS, op.TYPES, op.ACTOR, op.VALID, op.INSIDE}
 
 
 def _meet_labels(region: Region, literal: Literal) -> Region:
@@ -203,8 +210,8 @@ def _meet_labels(region: Region, literal: Literal) -> Region:
     wanted = mask & ~region.forbidden
     if not region.any_of or not wanted & ~region.any_of:
         return region._replace(any_of=wanted)
-    clause = frozenset({(False, op.LABELS, (wanted,))})
-    return region._replace(residual=region.residual | {clause})
+    held: Literal = (False, op.LABELS, (wanted,))
+    return region._replace(held=region.held | {held})
 
 
 def _meet_valid(region: Region, args: tuple[int | None, ...]) -> Region | None:
@@ -252,10 +259,17 @@ def meet_clause(region: Region, clause: Collection[Literal]) -> Region | None:
     if len(left) == 1:
         (literal,) = left
         return meet(region, literal)
-    if left in region.residual or any(subsumes(held, left) for held in region.residual):
+    return meet_undecided(region, left)
+
+
+def meet_undecided(region: Region, clause: Disjunction) -> Region:
+    """The same for a clause of several literals on each of which it depends (`status` is None)."""
+    if clause in region.residual or _implied(region.held, clause):
         return region
-    kept = frozenset(held for held in region.residual if not subsumes(left, held))
-    return region._replace(residual=kept | {left})
+    if any(subsumes(held, clause) for held in region.residual):
+        return region
+    implied = [held for held in region.residual if subsumes(clause, held)]
+    return region._replace(residual=region.residual.difference(implied) | {clause})
 
 
 def meet_all(region: Region, clauses: Iterable[Collection[Literal]]) -> Region | None:
@@ -290,18 +304,44 @@ _JOINED: Final = op.SETS | op.MASKS
 
 
 def tidy(region: Region) -> Region | None:
-    """The same region with each residual clause simplified by the final columns."""
-    residual = region.residual
-    settled = region._replace(residual=frozenset())
-    units = [clause for clause in residual if len(clause) == 1]
-    met = meet_all(settled, sorted(units, key=clause_order))
-    rest = [clause for clause in residual if len(clause) > 1]
-    return met and meet_all(met, sorted(rest, key=clause_order))
+    """The region with its residual simplified by the final columns: no clause that these or another imply."""
+    settled = region._replace(held=frozenset(), residual=frozenset())
+    clauses = pruned(region.residual)
+    if not region.held and all(
+        status(settled, literal) is None for clause in clauses for literal in clause
+    ):
+        return region._replace(residual=frozenset(clauses))
+    single: list[Disjunction] = [frozenset({literal}) for literal in region.held]
+    ordered = sorted(single, key=clause_order) + sorted(clauses, key=clause_order)
+    return meet_all(settled, ordered)
 
 
-def clause_order(clause: Iterable[Literal]) -> tuple[tuple[bool, str, str], ...]:
+def pruned(clauses: Iterable[Disjunction]) -> list[Disjunction]:
+    """The clauses without those that another implies."""
+    kept: dict[frozenset[tuple[bool, str]], list[Disjunction]] = {}
+    for clause in sorted(set(clauses), key=len):
+        # Most pairs differ in what they speak of at all.
+        heads = _heads(clause)
+        if not any(
+            _subsumes(held, clause)
+            for other, group in kept.items()
+            if other <= heads
+            for held in group
+        ):
+            kept.setdefault(heads, []).append(clause)
+    return [clause for group in kept.values() for clause in group]
+
+
+@lru_cache(maxsize=1 << 13)
+def clause_order(clause: Disjunction) -> tuple[tuple[bool, str, str], ...]:
     """A key that puts clauses in the same order every time."""
     return tuple(sorted((negated, operator, str(args)) for negated, operator, args in clause))
+
+
+def unsaid(region: Region) -> list[Disjunction]:
+    """What the columns of a region do not say, in the same order every time."""
+    single = (frozenset({literal}) for literal in region.held)
+    return sorted([*single, *region.residual], key=clause_order)
 
 
 def covers(wide: Region, narrow: Region) -> bool:
@@ -319,7 +359,8 @@ def covers(wide: Region, narrow: Region) -> bool:
         and (wide.types is None or (narrow.types is not None and narrow.types <= wide.types))
         and (not wide.not_types or _types(narrow, tuple(wide.not_types)) is False)
         and _covers_data(wide, narrow)
-        and all(_held(narrow, clause) for clause in wide.residual)
+        and all(_holds(narrow, frozenset({literal})) for literal in wide.held - narrow.held)
+        and all(_holds(narrow, clause) for clause in wide.residual - narrow.residual)
     )
 
 
@@ -329,12 +370,16 @@ def _covers_data(wide: Region, narrow: Region) -> bool:
     return _inside(narrow, (wide.data_from, wide.data_to)) is True
 
 
-def _held(region: Region, clause: Disjunction) -> bool:
+def _holds(region: Region, clause: Disjunction) -> bool:
     return (
-        clause in region.residual
+        _implied(region.held, clause)
         or any(subsumes(held, clause) for held in region.residual)
         or any(status(region, literal) for literal in clause)
     )
+
+
+def _implied(held: Iterable[Literal], clause: Disjunction) -> bool:
+    return any(implies(each, literal) for each in held for literal in clause)
 
 
 def absorbed(regions: Iterable[Region]) -> list[Region]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from app.consent import labels, purposes
-from app.consent.algebra import Region, absorbed, clause_order, meet_all, tidy
+from app.consent.algebra import Disjunction, Region, absorbed, meet_all, tidy, unsaid
 from app.consent.criteria import Resolve, reference_of
 from app.consent.enforceable import Enforcement, assess
 from app.consent.model import ANYONE, EMERGENCY, Action, Clause, Grant, StoredConsent, Terms
@@ -264,7 +265,7 @@ class _Rows:
         """Subtract the denies from a base region and keep what is left of it."""
         held = len(self._by_grantee.get(base.region.grantee, ()))
         regions = [base.region]
-        for each in bearing(base.region, denials, self._at):
+        for each in bearing(base.region, denials):
             used = max(held, self._count * ROWS_PER_GRANTEE // ROWS)
             following: list[Region] = []
             for position, region in enumerate(regions):
@@ -304,10 +305,12 @@ def _grant(region: Region, consent: Rid | None, provision: str, at: int) -> Gran
         any_of=region.any_of,
         data_from=instant(region.data_from),
         data_to=instant(region.data_to),
-        residual=tuple(
-            tuple(sorted(clause, key=lambda literal: (literal[1], str(literal))))
-            for clause in sorted(region.residual, key=clause_order)
-        ),
+        residual=tuple(map(_written, unsaid(region))),
         consent=consent,
         provision=provision,
     )
+
+
+@lru_cache(maxsize=1 << 13)
+def _written(clause: Disjunction) -> Clause:
+    return tuple(sorted(clause, key=lambda literal: (literal[1], str(literal))))

@@ -25,7 +25,8 @@ def one(parent: Json, name: str) -> Json | None:
 def many(parent: Json, name: str) -> tuple[Json, ...]:
     """The objects of the list at `name`; empty where there is none."""
     value = parent.get(name)
-    if not isinstance(value, list | tuple):
+    # Most elements are absent: nothing else is asked about those.
+    if value is None or not isinstance(value, list | tuple):
         return ()
     return tuple(item for item in value if isinstance(item, Mapping))
 

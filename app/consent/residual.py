@@ -27,7 +27,6 @@ an evaluator must accept every form.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Final
 
@@ -163,18 +162,4 @@ def _inside(resource: ResourceFacts, args: tuple[int | None, ...]) -> bool:
     start, end = args
     return (start is None or start <= micros(resource.clinical_from)) and (
         end is None or micros(resource.clinical_to) <= end
-    )
-
-
-def residual_json(residual: tuple[Clause, ...]) -> str:
-    """The residual as JSON text: clauses of literals `[negated, "operator", [arguments]]`.
-
-    Integers stay integers (hashes need all 64 bits: read them as bigint, not as double).
-    """
-    return json.dumps(
-        [
-            [[negated, operator, list(args)] for negated, operator, args in clause]
-            for clause in residual
-        ],
-        separators=(",", ":"),
     )

@@ -12,7 +12,7 @@ permit, never widens it, and it takes a deny with very many unlike exceptions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, reduce
 from operator import or_
 from typing import Final, NamedTuple
@@ -23,11 +23,12 @@ from app.consent.algebra import (
     Region,
     absorbed,
     clause_order,
+    may_be_said,
     meet_all,
     merged,
+    pruned,
     simplify,
     status,
-    subsumes,
 )
 from app.consent.model import Clause, Literal
 from app.consent.provision import Provision
@@ -36,13 +37,17 @@ CLAUSES: Final = 256
 """How many residual clauses one deny may add to one region."""
 
 
+Parts = tuple[tuple[Clause, ...], ...]
+"""Conjunctions of clauses, which together are their union."""
+
+
 class Denial(NamedTuple):
     """One deny provision as the parts of its complement; a region less the deny is their union.
 
     parts: conjunctions of clauses. named, with_actor, emergency: which grants it is taken from.
     """
 
-    parts: tuple[tuple[Clause, ...], ...]
+    parts: Parts
     named: bool
     with_actor: bool
     emergency: bool
@@ -86,21 +91,40 @@ def united(denials: Iterable[Denial], at: int) -> list[Denial]:
     Consents share cost one step, whoever they are for and whenever they end.
     """
     settled = (_settled(each, at) for each in denials)
-    found = {each.parts: each for each in settled if each is not None}
-    if len(found) < 2:
-        return list(found.values())
-    joinable = {_joinable(part) for parts in found for part in parts}
+    return _joined_up(each for each in settled if each is not None)
+
+
+def _joined_up(denials: Iterable[Denial]) -> list[Denial]:
+    found = {each.parts: each for each in denials}
+    choices: list[tuple[Denial, Mapping[str, Parts]]] = []
     for operator in _UNITED:
-        if operator not in joinable:
+        choices = choices or [(each, _rests(each.parts)) for each in found.values()]
+        if not any(operator in rests for _, rests in choices):
             continue
-        groups: dict[tuple[tuple[Clause, ...], ...], list[Denial]] = {}
-        for each in found.values():
-            own = [part for part in each.parts if _joinable(part) == operator]
-            rest = tuple(part for part in each.parts if part not in own)
-            groups.setdefault(rest if len(own) == 1 else each.parts, []).append(each)
-        joined = [_joined(rest, group, operator) for rest, group in groups.items()]
-        found = {each.parts: each for each in joined}
-    return sorted(found.values(), key=lambda d: (len(d.parts), [_text(part) for part in d.parts]))
+        groups: dict[Parts, list[Denial]] = {}
+        for each, rests in choices:
+            groups.setdefault(rests.get(operator, each.parts), []).append(each)
+        if len(groups) < len(found):
+            joined = [_joined(rest, group, operator) for rest, group in groups.items()]
+            found = {each.parts: each for each in joined}
+            choices = []
+    return sorted(found.values(), key=lambda each: _order(each.parts))
+
+
+@lru_cache(maxsize=1 << 12)
+def _rests(parts: Parts) -> Mapping[str, Parts]:
+    """By operator what is left of the parts without the one that can be joined by it, where one alone can."""
+    operators = [_joinable(part) for part in parts]
+    return {
+        operator: parts[:place] + parts[place + 1 :]
+        for place, operator in enumerate(operators)
+        if operator is not None and operators.count(operator) == 1
+    }
+
+
+@lru_cache(maxsize=1 << 12)
+def _order(parts: Parts) -> tuple[int, list[str]]:
+    return len(parts), [_text(part) for part in parts]
 
 
 def _settled(denial: Denial, at: int) -> Denial | None:
@@ -129,14 +153,14 @@ def _joinable(part: tuple[Clause, ...]) -> str | None:
     return operator if negated else None
 
 
-def _joined(rest: tuple[tuple[Clause, ...], ...], group: list[Denial], operator: str) -> Denial:
+def _joined(rest: Parts, group: list[Denial], operator: str) -> Denial:
     """One denial for those whose parts are `rest`, or `rest` and one more of this operator."""
+    if len(group) == 1:
+        return group[0]
     whole = next((each for each in group if each.parts == rest), None)
     if whole is not None:
         # What is denied whatever the set, or for ever, is denied for this set and time, too.
         return whole
-    if len(group) == 1:
-        return group[0]
     args = [part[0][0][2] for each in group for part in each.parts if _joinable(part) == operator]
     members = {a for each in args for a in each if a is not None}
     if operator == _ENDS:
@@ -148,7 +172,7 @@ def _joined(rest: tuple[tuple[Clause, ...], ...], group: list[Denial], operator:
     return group[0]._replace(parts=_in_order([*rest, ((literal,),)]))
 
 
-def _in_order(parts: Iterable[tuple[Clause, ...]]) -> tuple[tuple[Clause, ...], ...]:
+def _in_order(parts: Iterable[tuple[Clause, ...]]) -> Parts:
     return tuple(sorted(parts, key=lambda part: (len(part), _text(part))))
 
 
@@ -158,11 +182,11 @@ def _text(part: tuple[Clause, ...]) -> str:
     return str(part)
 
 
-def bearing(region: Region, denials: Iterable[Denial], at: int) -> list[Denial]:
+def bearing(region: Region, denials: Iterable[Denial]) -> list[Denial]:
     """What the denies take from a region: those first that narrow it without splitting.
 
-    What these have narrowed, the ones after them often find done. at: as for `united`, which joins again those
-    that no longer differ where only this region counts.
+    What these have narrowed, the ones after them often find done. Those that no longer differ where only this
+    region counts are joined again.
     """
     found: list[Denial] = []
     for each in denials:
@@ -174,8 +198,9 @@ def bearing(region: Region, denials: Iterable[Denial], at: int) -> list[Denial]:
             if known is None:
                 living.append(part)
         else:
-            found.append(each._replace(parts=tuple(living)))
-    return united(found, at)
+            narrowed = len(living) < len(each.parts)
+            found.append(each._replace(parts=tuple(living)) if narrowed else each)
+    return _joined_up(found)
 
 
 def subtract(region: Region, denial: Denial, room: int, spare: int) -> list[Region]:
@@ -183,12 +208,21 @@ def subtract(region: Region, denial: Denial, room: int, spare: int) -> list[Regi
 
     spare: the same where columns do not say it all: rows with residuals are no quicker than one with a longer.
     """
+    undecided: list[tuple[Clause, ...]] = []
     for part in denial.parts:
-        if len(part) == 1 and len(part[0]) == 1 and status(region, part[0][0]):
+        known = status(region, part[0][0]) if len(part) == 1 and len(part[0]) == 1 else None
+        if known:
             return [region]
+        if known is None:
+            undecided.append(part)
+    if len(undecided) > max(min(room, spare), 1):
+        clause = _apart(undecided)
+        if clause is not None:
+            # What another clause implies is left out at the end, once for all (`tidy`).
+            return [region._replace(residual=region.residual | {clause})]
     found: list[Region] = []
     living: list[tuple[Clause, ...]] = []
-    for part in denial.parts:
+    for part in undecided:
         met = meet_all(region, part)
         if met is region:
             return [region]
@@ -198,11 +232,34 @@ def subtract(region: Region, denial: Denial, room: int, spare: int) -> list[Regi
     if len(found) <= 1:
         return found
     found = absorbed(found)
-    said = all(len(each.residual) <= len(region.residual) for each in found)
+    said = all(
+        len(each.held) + len(each.residual) <= len(region.held) + len(region.residual)
+        for each in found
+    )
     if len(found) <= max(room if said else min(room, spare), 1):
         return found
     narrowed = meet_all(region, _distributed(region, living))
     return [] if narrowed is None else [narrowed]
+
+
+def _apart(parts: Iterable[tuple[Clause, ...]]) -> Disjunction | None:
+    """The union of the parts as one clause, where it is plain that a region less the deny is nothing simpler.
+
+    That is where each part is one literal, no two of one kind, so that none lies within another, and where at
+    least one of them is what no column can say.
+    """
+    literals: list[Literal] = []
+    kinds: set[str] = set()
+    for part in parts:
+        if len(part) != 1 or len(part[0]) != 1:
+            return None
+        literal = part[0][0]
+        literals.append(literal)
+        # What excludes somebody decides whether they are the caller.
+        kinds.add(op.ACTOR if literal[1] == op.DENY_ACTOR else literal[1])
+    if len(kinds) < len(literals) or all(map(may_be_said, literals)):
+        return None
+    return frozenset(literals)
 
 
 def _distributed(region: Region, parts: Iterable[tuple[Clause, ...]]) -> list[Disjunction]:
@@ -210,16 +267,7 @@ def _distributed(region: Region, parts: Iterable[tuple[Clause, ...]]) -> list[Di
     union: list[Disjunction] = [frozenset()]
     for part in parts:
         factors = [left for left in (simplify(region, c) for c in part) if left is not None]
-        product = _pruned(merged(one | other) for one in union for other in factors)
+        product = pruned(merged(one | other) for one in union for other in factors)
         if len(product) <= CLAUSES:
             union = product
     return sorted(union, key=clause_order)
-
-
-def _pruned(clauses: Iterable[Disjunction]) -> list[Disjunction]:
-    """The clauses without those that another implies."""
-    kept: list[Disjunction] = []
-    for clause in sorted(set(clauses), key=len):
-        if not any(subsumes(held, clause) for held in kept):
-            kept.append(clause)
-    return kept

@@ -165,6 +165,8 @@ def routine_text(service_role: str) -> str:
         "below_normal": sum(labels.CONFIDENTIALITY[c] for c in ("U", "L", "M")),
         "closed": labels.CLOSED,
         "programs": labels.PART2 | labels.VICTIM,
+        "consent_type": registry.type_code("Consent"),
+        "patient_type": registry.type_code("Patient"),
     }.items():
         functions = functions.replace("{" + name + "}", str(value))
     definitional = ",".join(

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from app.consent.model import Grant
-from app.consent.residual import residual_json
 from app.fhir_mappings.index_rows import IndexRows
 from app.storage.database import WriteConnection
 
@@ -248,7 +247,11 @@ GRANT_COLUMNS: Final = (
 
 
 def grant_json(patient: int, grant: Grant) -> dict[str, Any]:
-    """A grant as the row of tl.consent_grant that it becomes, by column."""
+    """A grant as the row of tl.consent_grant that it becomes, by column.
+
+    Of its residual JSON makes clauses of literals `[negated, "operator", [arguments]]`; integers stay integers
+    (hashes need all 64 bits: read them as bigint, not as double).
+    """
     bounded = grant.data_from is not None or grant.data_to is not None
     return {
         "patient": patient,
@@ -265,7 +268,7 @@ def grant_json(patient: int, grant: Grant) -> dict[str, Any]:
         "not_types": sorted(grant.not_types) or None,
         "data_from": _instant(grant.data_from, "-infinity") if bounded else None,
         "data_to": _instant(grant.data_to, "infinity") if bounded else None,
-        "residual": json.loads(residual_json(grant.residual)) if grant.residual else None,
+        "residual": grant.residual or None,
         "consent": grant.consent,
         "provision": grant.provision,
     }

@@ -290,8 +290,10 @@ def test_when_consents_were_written_is_told_to_their_survivor(
 
 NOTHING_WRITTEN: dict[str, tuple[Json, str]] = {
     "a row of the survivor's": ({}, "true"),
+    "a Consent of the survivor's": ({"type": CONSENT_TYPE}, "true"),
     "a row about the survivor too": ({"patient": OTHER, "co_subjects": [PATIENT]}, "true"),
     "a row of somebody else": ({"patient": OTHER}, "false"),
+    "a Consent of somebody else": ({"type": CONSENT_TYPE, "patient": OTHER}, "false"),
     "an officer's policy": ({"patient": None, "officer": True}, "true"),
     "a policy of no officer": ({"patient": None, "officer": False}, "false"),
     "an officer's Consent of somebody": ({"patient": OTHER, "officer": True}, "false"),

@@ -6,6 +6,7 @@ business: tests/consent/test_against_oracle.py.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -18,13 +19,15 @@ from app.consent.algebra import Region
 from app.consent.compile import compile_grants
 from app.consent.model import CUSTODIAN, Grant, StoredConsent
 from app.consent.subtraction import Denial, subtract
+from app.fhir_mappings import registry
 from app.ids import Rid
 from app.interactions.grants import TERMS
 from bench.records import ORGANIZATIONS, consent, organization_id
-from tests.consent.rows import store
+from tests.consent.rows import ENTRY, insert, store
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PATIENT = Rid(900)
+CONSENT_TYPE, TASK_TYPE = registry.type_code("Consent"), registry.type_code("Task")
 RESOLVE = {f"Organization/{organization_id(n)}": Rid(n + 1) for n in range(ORGANIZATIONS)}
 
 
@@ -84,6 +87,66 @@ def test_consents_that_say_the_same_of_other_recipients_cost_nothing_more(
     grants, steps = compiled(like, 5 * ORGANIZATIONS, monkeypatch)
     assert steps <= once
     assert not any(grant.residual for grant in grants)
+
+
+def test_what_is_done_for_two_hundred_unlike_consents_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Calls of functions, whoever's: each deny is held against each region, but not against each other deny."""
+    calls = 0
+
+    def count(_: object, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    compiled(ending, 200, monkeypatch)  # the tables that are read once
+    sys.setprofile(count)
+    try:
+        compiled(ending, 200, monkeypatch)
+    finally:
+        sys.setprofile(None)
+    assert calls < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "tl.may_compile(1)",
+        f"tl.in_doubt(1, {CONSENT_TYPE}::smallint)",
+        f"tl.tasks_in_doubt(1, {TASK_TYPE}::smallint, {CONSENT_TYPE}::smallint)",
+    ],
+)
+def test_what_is_asked_for_a_consent_just_written_reads_little_of_a_long_record(
+    owner: psycopg.Connection[Any], asked: str
+) -> None:
+    """As much as there are Consents and Tasks about the survivor, however many rows refer to them."""
+    fill = (
+        "INSERT INTO tl.resource (rid, type, id, version, last_updated, deleted, open, patient, custodian, "
+        "labels, codes, content) SELECT %(first)s + n, %(type)s, %(first)s || '-' || n, 1, now(), false, "
+        "false, coalesce(%(patient)s, -n), 20, 16, '{}', '' FROM generate_series(1, 3000) n"
+    )
+    owner.execute(fill, {"first": 10_000, "type": ENTRY["type"], "patient": 1})
+    owner.execute(fill, {"first": 20_000, "type": CONSENT_TYPE, "patient": None})
+    owner.execute(
+        "INSERT INTO tl.link (source, target, parameter, climbs, author) "
+        "SELECT r.rid, r.patient, 0, false, false FROM tl.resource r"
+    )
+    owner.execute("ANALYZE tl.resource, tl.link")
+    read = (
+        "SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables "
+        "WHERE schemaname = 'tl' AND relname IN ('resource', 'link')"
+    )
+    with owner.transaction():
+        # As in a store that is larger than the record.
+        owner.execute("SET LOCAL enable_seqscan = off")
+        insert(
+            owner, "resource", ENTRY | {"rid": 9000, "id": "c", "type": CONSENT_TYPE, "patient": 1}
+        )
+        insert(owner, "resource", ENTRY | {"rid": 9001, "id": "t", "type": TASK_TYPE, "patient": 1})
+        (before,) = owner.execute(read).fetchone() or (0,)
+        owner.execute(f"SELECT * FROM {asked}".encode())
+        (after,) = owner.execute(read).fetchone() or (0,)
+    assert after - before < 100
 
 
 @pytest.mark.parametrize("survivor", [1, 2, 3])

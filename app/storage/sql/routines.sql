@@ -450,11 +450,14 @@ END $$;
 -- what compiling asks first, so that it is no way to read.
 CREATE OR REPLACE FUNCTION tl.may_compile(survivor bigint) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
-  -- One question for each index: an OR of the two would walk the table.
-  SELECT EXISTS (SELECT FROM resource r WHERE r.patient = survivor AND r.xmin = pg_current_xact_id()::xid)
-      OR EXISTS (SELECT FROM resource r WHERE r.co_subjects @> ARRAY[survivor] AND r.xmin = pg_current_xact_id()::xid)
+  -- One question for each index: an OR of the two would walk the table. The last looks at the whole record, and is
+  -- seldom asked: what one compiles for is a Consent, of which there are few, or the Patient.
+  SELECT EXISTS (SELECT FROM resource r WHERE r.patient = survivor AND r.type IN ({consent_type}, {patient_type})
+                 AND r.xmin = pg_current_xact_id()::xid)
       OR EXISTS (SELECT FROM consent_authority a JOIN resource r ON r.rid = a.consent
                  WHERE a.officer AND r.patient IS NULL AND r.xmin = pg_current_xact_id()::xid)
+      OR EXISTS (SELECT FROM resource r WHERE r.co_subjects @> ARRAY[survivor] AND r.xmin = pg_current_xact_id()::xid)
+      OR EXISTS (SELECT FROM resource r WHERE r.patient = survivor AND r.xmin = pg_current_xact_id()::xid)
 $$;
 
 -- A Patient and everybody who is the same person, over any number of links.
@@ -574,10 +577,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
   WITH person AS (SELECT array(SELECT s.rid FROM same_person_of(survivor) s) AS rids)
   SELECT EXISTS (
     SELECT FROM consent_end e WHERE e.patient = survivor AND e.taken_up AND e.xmin = pg_current_xact_id()::xid)
-  OR EXISTS (
-    SELECT FROM link l JOIN resource r ON r.rid = l.source
-    WHERE l.target = ANY (p.rids) AND l.parameter = 0
-      AND r.type = consent_type AND r.xmin = pg_current_xact_id()::xid)
   -- A deleted one has no links left, but its data subjects; and one may be about somebody whom it does not name.
   OR EXISTS (
     SELECT FROM resource r
@@ -585,17 +584,23 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
   OR EXISTS (
     SELECT FROM resource r
     WHERE r.co_subjects && p.rids AND r.type = consent_type AND r.xmin = pg_current_xact_id()::xid)
+  -- Last, because a record has as many links as rows.
+  OR EXISTS (
+    SELECT FROM link l JOIN resource r ON r.rid = l.source
+    WHERE l.target = ANY (p.rids) AND l.parameter = 0
+      AND r.type = consent_type AND r.xmin = pg_current_xact_id()::xid)
   FROM person p
 $$;
 
--- The Tasks about a survivor: those that name them, and those that name somebody who is the same person.
+-- The Tasks about a survivor, or about somebody who is the same person. By their data subjects: a record may have
+-- as many links as rows, and whom a Task names is a data subject of it.
 CREATE OR REPLACE FUNCTION tl.tasks_about(survivor bigint, task_type smallint) RETURNS SETOF tl.resource
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
   WITH person AS (SELECT array(SELECT s.rid FROM same_person_of(survivor) s) AS rids)
   SELECT t.* FROM resource t WHERE t.type = task_type AND NOT t.deleted AND t.rid IN (
     SELECT r.rid FROM resource r, person p WHERE r.patient = ANY (p.rids) AND r.type = task_type
     UNION
-    SELECT l.source FROM link l, person p WHERE l.target = ANY (p.rids) AND l.parameter = 0)
+    SELECT r.rid FROM resource r, person p WHERE r.co_subjects && p.rids AND r.type = task_type)
   ORDER BY t.rid
 $$;
 
