@@ -383,14 +383,20 @@ _SCOPES = (
     Mutant(
         "reads together are of one caller",
         DATABASE,
-        "group = (body, id(caller))",
-        "group = (body, 0)",
+        "group = (several, id(caller))",
+        "group = (several, 0)",
     ),
     Mutant(
         "nothing is found for a stale caller",
         DATABASE,
         '"WHERE entry.fresh OFFSET 0)',
         '"WHERE entry.fresh IS NOT NULL OFFSET 0)',
+    ),
+    Mutant(
+        "no single row is found for a stale caller",
+        DATABASE,
+        "ON entry.fresh AND {body.condition}",
+        "ON {body.condition}",
     ),
 )
 
@@ -442,6 +448,9 @@ def _policies(text: str) -> Iterator[Mutant]:
         yield Mutant(f"policy of {table}", POLICIES, anchor, new)
     keyed = '{predicate.for_keyed_policy("resource")}'
     yield Mutant("policy of reads by key", POLICIES, keyed, "true")
+    for view, owner in (("{view}", "{READERS}"), ("tl.others_token", "{KEEPER}")):
+        given = f"ALTER VIEW {view} OWNER TO {owner};\n"
+        yield Mutant(f"the owner of {view}", POLICIES, given, "")
     yield Mutant("a version, by its own labels", POLICIES, 'f"{version} AND {present', 'f"{present')
     yield Mutant(
         "a version, by the present ones",

@@ -160,14 +160,17 @@ def _policies(connection: psycopg.Connection) -> Check:
         LEFT JOIN pg_class c ON c.oid = to_regclass('tl.' || t)
         LEFT JOIN LATERAL (
           SELECT count(*) FILTER (WHERE polname = 'caller' AND polcmd = 'r') AS caller,
-                 count(*) FILTER (WHERE polname <> ALL (%s::text[])) AS other
+                 count(*) FILTER (WHERE NOT coalesce(polname = 'caller' OR polroles = ARRAY[
+                   to_regrole(CASE polname WHEN 'keeper' THEN %s WHEN 'by_key' THEN %s END)::oid
+                 ], false)) AS other
           FROM pg_policy WHERE polrelid = c.oid
         ) p ON true
         WHERE c.oid IS NULL OR NOT c.relrowsecurity OR NOT c.relforcerowsecurity
           OR p.caller <> 1 OR p.other > 0
         """,
         list(SURVIVOR_TABLES),
-        ["caller", "keeper", "by_key"],
+        KEEPER,
+        READERS,
     )
     faults += _names(
         connection,

@@ -104,6 +104,18 @@ def test_a_superuser_as_the_service_is_unsafe(made: Database) -> None:
             "CREATE POLICY more ON tl.resource FOR SELECT USING (true)",
             "resource has a policy that does not come from the migrations",
         ),
+        (
+            f"CREATE POLICY by_key ON tl.index_token FOR SELECT TO {SERVICE_ROLE} USING (true)",
+            "index_token has a policy that does not come from the migrations",
+        ),
+        (
+            f"ALTER POLICY keeper ON tl.link TO {SERVICE_ROLE}",
+            "link has a policy that does not come from the migrations",
+        ),
+        (
+            "ALTER VIEW tl.resource_by_key OWNER TO CURRENT_USER",
+            "tl.resource_by_key is not the view of throughline_reader",
+        ),
         ("DROP VIEW tl.others_token", "others_token is missing"),
         ("ALTER VIEW tl.others_token RESET (security_barrier)", "others_token is not the keeper's"),
         (f"GRANT UPDATE ON tl.resource TO {SERVICE_ROLE}", "may write to resource"),

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psycopg
 import pytest
 
-from app.main import create_app
-from app.settings import Settings
 from app.storage import migrate
 from app.storage.database import Database as Opened
 from tests.conftest import Cluster, Database
-from tests.consent.stage import Stage
+
+if TYPE_CHECKING:
+    from tests.consent.stage import Stage
 
 
 @pytest.fixture(scope="session")
 async def stage(
     cluster: Cluster, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stage]:
+    # Here, because single rows need no service, and it takes longer to load than to ask about them.
+    from app.main import create_app
+    from app.settings import Settings
+    from tests.consent.stage import Stage
+
     name = f"tl_stage_{cluster.worker}"
     cluster.create(name, template_database)
     folder: Path = tmp_path_factory.mktemp("stage")

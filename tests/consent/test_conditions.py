@@ -16,7 +16,7 @@ import pytest
 
 from app.consent.model import Action
 from app.storage import migrate, predicate, resources, scope_sql
-from app.storage.database import Caller, StaleClosure, TransactionReader, entered
+from app.storage.database import Caller, OneRow, StaleClosure, TransactionReader, entered
 from app.storage.database import Database as Opened
 from app.storage.scope_sql import Constrained, ReadScope
 from tests.conftest import Database
@@ -385,6 +385,16 @@ def test_the_database_itself_shows_a_row_to_whom_it_is_granted_and_to_nobody_els
     assert _count(conditions, table, None) == 0
 
 
+@pytest.mark.parametrize("table", ["resource", BY_KEY, "index_token", "others_token"])
+def test_the_database_itself_asks_what_is_done_and_why(
+    owner: psycopg.Connection[Any], conditions: Database, table: str
+) -> None:
+    _everywhere(owner)
+    assert _count(conditions, table, CALLER) == 1
+    assert _count(conditions, table, CALLER, UPDATE) == 0
+    assert _count(conditions, table, replace(CALLER, purpose=RESEARCH)) == 0
+
+
 @pytest.mark.parametrize("name", [*FITTING, *UNFITTING])
 def test_the_view_of_counts_shows_what_others_keep_and_the_caller_may_see(
     owner: psycopg.Connection[Any], conditions: Database, name: str
@@ -580,11 +590,13 @@ async def test_a_statement_finds_nothing_for_a_caller_whose_memberships_have_cha
     owner: psycopg.Connection[Any], opened: Opened
 ) -> None:
     _everywhere(owner)
-    text = entered(f"SELECT x.rid FROM tl.resource x WHERE {predicate.for_query('x')}")
-    for epoch, there in ((5, True), (4, None)):
-        asking = replace(CALLER, epoch=epoch)
-        row = await opened.pool.fetchrow(text, *asking.parameters())
-        assert (row["fresh"], row["there"]) == (epoch == 5, there)
+    condition = predicate.for_query("x")
+    one = OneRow("x.rid", "tl.resource", condition)
+    for body in (f"SELECT x.rid FROM tl.resource x WHERE {condition}", one):
+        for epoch, there in ((5, True), (4, False)):
+            asking = replace(CALLER, epoch=epoch)
+            row = await opened.pool.fetchrow(entered(body), *asking.parameters())
+            assert (row["fresh"], bool(row["there"])) == (there, there)
 
 
 def test_a_token_without_narrower_scopes_leaves_the_statement_as_it_is() -> None:

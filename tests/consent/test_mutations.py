@@ -87,7 +87,7 @@ class _Ground:
 
 
 FAILED = Run(1, "b.py::test_that_notices", "assert 1 == 0")
-GONE = Mutant("a condition", "app/x.py", "old", first=("a.py",))
+GONE = Mutant("a condition", PREDICATE, "old", first=("a.py",))
 
 
 def _tried(ground: _Ground, known: str | None = None) -> Verdict:

@@ -1,12 +1,13 @@
 """Each place at which a statement asks the predicate, alone, with no policy beneath it.
 
-The statements run as the database's owner, whom no policy binds. Each case puts what leads to an answer and
-hides one row of it, or none; `tools/mutants.py` takes away the places one by one and sees to it that the case
-of each notices.
+The statements run as the database's owner, whom no policy binds, over views that bind nobody. Each case puts
+what leads to an answer and hides one row of it, or none; `tools/mutants.py` takes away the places one by one
+and sees to it that the case of each notices.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,6 +38,7 @@ from app.storage import (
     history,
     notes,
     person,
+    predicate,
     receivers,
     resources,
     reviews,
@@ -78,8 +80,17 @@ DRIVING = search_keys.parameter_key(NAME, "")
 URL = "urn:x:definition"
 
 
+@pytest.fixture(scope="module")
+def views_of_all(conditions: Database) -> None:
+    """Views by which a policy is asked show all that their tables hold."""
+    with psycopg.connect(conditions.admin_url, autocommit=True) as connection:
+        connection.execute(f"ALTER VIEW {predicate.BY_KEY} OWNER TO CURRENT_USER".encode())
+        connection.execute("DROP VIEW tl.others_token")
+        connection.execute("CREATE VIEW tl.others_token AS SELECT d.* FROM tl.index_token d")
+
+
 @pytest.fixture
-async def bare(conditions: Database) -> AsyncIterator[Opened]:
+async def bare(conditions: Database, views_of_all: None) -> AsyncIterator[Opened]:
     """The service's way in, without the wall beneath."""
     opened = await Opened.open(
         conditions.admin_url, minimum=1, maximum=2, statement_timeout_ms=5000
@@ -181,6 +192,12 @@ def in_order(key: SortKey) -> Ask:
 
 
 @place("what is walked", page())
+def _(put: Put) -> None:
+    put.resource()
+    put.index("token", hash=DRIVING, hidden=True)
+
+
+@place("what others keep, counted", count())
 def _(put: Put) -> None:
     put.resource()
     put.index("token", hash=DRIVING, hidden=True)
@@ -483,6 +500,16 @@ def _(put: Put) -> None:
 
 
 @place("a read", lambda bare: resources.read(bare, ASKING, TYPE, f"x{ROW}"))
+def _(put: Put) -> None:
+    put.resource(hidden=True)
+
+
+async def at_once(bare: Opened) -> bool:
+    reads = (resources.read(bare, ASKING, TYPE, f"x{ROW}") for _ in range(6))
+    return any(each is not None for each in await asyncio.gather(*reads))
+
+
+@place("reads at once", at_once)
 def _(put: Put) -> None:
     put.resource(hidden=True)
 
