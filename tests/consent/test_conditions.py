@@ -417,6 +417,17 @@ def test_the_view_of_counts_asks_every_further_data_subject(
     assert _count(conditions, "others_token", CALLER) == 1
 
 
+def test_every_view_belongs_to_a_role_that_sees_no_more_by_it_than_its_reader_may(
+    owner: psycopg.Connection[Any],
+) -> None:
+    found = owner.execute(
+        "SELECT relname, relowner::regrole::text FROM pg_class "
+        "WHERE relnamespace = 'tl'::regnamespace AND relkind = 'v'"
+    ).fetchall()
+    # What the keeper's shows is chosen within it; the readers' role is under a policy.
+    assert dict(found) == {"others_token": migrate.KEEPER, BY_KEY: migrate.READERS}
+
+
 def test_what_is_asked_once_a_row_is_not_planned_once_a_row(
     owner: psycopg.Connection[Any],
 ) -> None:

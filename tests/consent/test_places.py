@@ -705,3 +705,18 @@ async def test_a_row_that_is_hidden_at_one_place_leads_to_no_answer(
         grant(owner)
         put(Put(owner, hiding))
         assert bool(await ask(bare)) is not hiding, "hidden" if hiding else "shown"
+
+
+async def test_each_row_of_a_population_is_counted_once_whoever_keeps_it(
+    owner: psycopg.Connection[Any], bare: Opened
+) -> None:
+    grant(owner)
+    put = Put(owner, hiding=False)
+    for rid, changes in (
+        (ROW, {}),
+        (THERE, {"custodian": ASKING.organization}),
+        (BEYOND, {"patient": None, "open": True}),
+    ):
+        put.resource(rid, **changes)
+        put.index("token", rid, hash=DRIVING, **changes)
+    assert await count()(bare) == 3
