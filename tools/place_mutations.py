@@ -41,7 +41,6 @@ _ASKING: Final = re.compile(
 _DEFINED: Final = re.compile(r"^(?:async )?(?:def|class) (\w+)|^(\w+)(?:: Final)? = ", re.MULTILINE)
 
 _ASKED_TWICE: Final = {
-    'asked in search_sql._of_others: for_query("d")': "it is what gives its place to another",
     'asked in history._SPAN: for_query("n")': 'for_query("r"), of the older version that it would end',
     "asked in search_include.included: for_query('r'), 2": 'for_query("o"), of what was reached',
 }

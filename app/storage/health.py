@@ -16,7 +16,7 @@ from typing import Final
 import psycopg
 
 from app.storage.migrate import KEEPER, READERS, SURVIVOR_TABLES, at_this_release
-from app.storage.predicate import BY_KEY
+from app.storage.predicate import BY_KEY, OTHERS
 
 OLDEST_SERVER: Final = 150_000
 """server_version_num of the oldest PostgreSQL that the schema is written for."""
@@ -172,36 +172,36 @@ def _policies(connection: psycopg.Connection) -> Check:
         KEEPER,
         READERS,
     )
-    faults += _names(
-        connection,
-        """
-        SELECT CASE WHEN c.oid IS NULL THEN 'others_token is missing'
-          ELSE 'others_token is not the keeper''s, or no security barrier' END
-        FROM (SELECT to_regclass('tl.others_token') AS oid) v LEFT JOIN pg_class c ON c.oid = v.oid
-        WHERE c.oid IS NULL OR c.relkind <> 'v' OR c.relowner <> to_regrole(%s)
-          OR NOT coalesce('security_barrier=true' = ANY (c.reloptions), false)
-        """,
-        KEEPER,
-    )
+    faults += _views(connection)
     faults += _names(
         connection,
         "SELECT CASE WHEN rolcanlogin THEN 'anybody may log in as ' ELSE 'no policy binds ' END || rolname "
         "FROM pg_roles WHERE rolname = ANY (%s::text[]) AND (rolcanlogin OR rolsuper OR rolbypassrls)",
         [KEEPER, READERS],
     )
-    owner = _one(
-        connection,
-        "SELECT relowner::regrole::text FROM pg_class WHERE oid = to_regclass(%s)",
-        BY_KEY,
-    )
-    if owner != READERS:
-        faults.append(f"{BY_KEY} is not the view of {READERS}")
     return Check(
         "policies stand on every survivor table, and are forced",
         "; ".join(faults) or None,
         "Undo what was changed by hand, then empty tl.routine and run: throughline migrate",
         unsafe=True,
     )
+
+
+def _views(connection: psycopg.Connection) -> Iterator[str]:
+    """What is wrong with the views that show rows of survivor tables by their owner's rights."""
+    query = (
+        "SELECT 'tl.' || relname, relowner::regrole::text, "
+        "coalesce('security_barrier=true' = ANY (reloptions), false) "
+        "FROM pg_class WHERE relnamespace = to_regnamespace('tl') AND relkind = 'v'"
+    )
+    found = {view: (owner, barrier) for view, owner, barrier in connection.execute(query)}
+    if OTHERS not in found:
+        yield "others_token is missing"
+    elif found[OTHERS] != (KEEPER, True):
+        yield "others_token is not the keeper's, or no security barrier"
+    owner, _ = found.get(BY_KEY, (None, False))
+    if owner != READERS:
+        yield f"{BY_KEY} is not the view of {READERS}"
 
 
 def _clock(connection: psycopg.Connection) -> Check:

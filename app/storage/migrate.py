@@ -117,12 +117,13 @@ def _walk(service_role: str) -> str:
 
     It is all that its reader gets of the table by it, as under a policy (docs/decisions/0010-counts.md).
     """
+    view = predicate.OTHERS
     rule = f"{predicate.walk_for_view('d')} AND {elements.same_row('d', predicate.SETTINGS)}"
     return f"""
-DROP VIEW IF EXISTS tl.others_token;
-CREATE VIEW tl.others_token WITH (security_barrier=true) AS SELECT d.* FROM tl.index_token d WHERE {rule};
-ALTER VIEW tl.others_token OWNER TO {KEEPER};
-GRANT SELECT ON tl.others_token TO {service_role};
+DROP VIEW IF EXISTS {view};
+CREATE VIEW {view} WITH (security_barrier=true) AS SELECT d.* FROM tl.index_token d WHERE {rule};
+ALTER VIEW {view} OWNER TO {KEEPER};
+GRANT SELECT ON {view} TO {service_role};
 """
 
 

@@ -96,6 +96,9 @@ PARAMETERS: Final = CallerSql(
 BY_KEY: Final = "tl.resource_by_key"
 """The view of tl.resource through which single rows are read by key; under a policy of its own."""
 
+OTHERS: Final = "tl.others_token"
+"""The view of tl.index_token through which a population is counted (`walked`)."""
+
 ENTER: Final = (
     "tl.enter($1::bigint[], $2::bigint[], $3::bigint, $4::bigint, $5::integer, $6::bigint)"
 )
@@ -295,7 +298,7 @@ def walked(row: str, caller: CallerSql) -> str:
 
 
 def walk_for_query(row: str) -> str:
-    """`for_query` in the form of `walked`, for rows of tl.others_token; `walk_rest` says which are left."""
+    """`for_query` in the form of `walked`, for rows of `OTHERS`; `walk_rest` says which are left."""
     return walked(row, PARAMETERS) + scope_sql.mark(row)
 
 

@@ -11,7 +11,7 @@ Neighbours: `app.storage.search_clause_sql`, `app.storage.search_order`, `app.st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import asyncpg
@@ -91,27 +91,45 @@ def _rank(clause: Clause) -> int:
             return 9
 
 
-def _walk(
-    driver: _Driver, query: SearchQuery, statement: Statement
-) -> tuple[str, list[str], str | None]:
-    """FROM of the driver as alias d, with a key of `k.hash` where it has several; its tests; its record."""
-    record = None
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """A driver in SQL, as alias d, with a key of `k.hash` where it has several.
+
+    found: what finds its rows; seen: that the caller may see one; beside: what else is asked of it.
+    record: see `predicate.entry`.
+    """
+
+    table: str
+    found: tuple[str, ...]
+    seen: str
+    beside: tuple[str, ...] = ()
+    record: str | None = None
+
+    def tests(self) -> list[str]:
+        """All that is asked of a row."""
+        return [*self.found, self.seen, *self.beside]
+
+
+def _walk(driver: _Driver, query: SearchQuery, statement: Statement) -> _Walk:
     if driver.ids:
         codes = [registry.type_code(each) for each in query.types]
         types = statement.add(codes, "smallint[]")
         ids = statement.add(list(driver.ids), "text[]")
-        tests = [f"d.type = ANY ({types})", f"d.id = ANY ({ids})", "NOT d.deleted"]
-        return "tl.resource d", [*tests, predicate.for_query("d")], None
+        found = (f"d.type = ANY ({types})", f"d.id = ANY ({ids})", "NOT d.deleted")
+        return _Walk("tl.resource", found, predicate.for_query("d"))
     if len(driver.keys) == 1:
         test = f"d.hash = {statement.add(driver.keys[0], 'bigint')}"
     elif driver.narrow:
         test = f"d.hash = ANY ({statement.add(list(driver.keys), 'bigint[]')})"
     else:
         test = "d.hash = k.hash"
-    if driver.narrow:
-        record = f"SELECT d.patient FROM tl.index_token d WHERE {test} LIMIT 1"
-    seen = predicate.for_query("d", record=driver.narrow)
-    return "tl.index_token d", [test, seen, elements.same_row("d")], record
+    return _Walk(
+        "tl.index_token",
+        (test,),
+        predicate.for_query("d", record=driver.narrow),
+        (elements.same_row("d"),),
+        f"SELECT d.patient FROM tl.index_token d WHERE {test} LIMIT 1" if driver.narrow else None,
+    )
 
 
 async def page(
@@ -129,14 +147,17 @@ async def page(
     """
     driver = _driver(query)
     statement = Statement(driver.narrow)
-    table, tests, record = _walk(driver, query, statement)
+    walk = _walk(driver, query, statement)
     order = order_of(query.sort, "d", statement)
-    tests += [condition(each, "d", statement) for each in driver.clauses]
+    tests = walk.tests() + [condition(each, "d", statement) for each in driver.clauses]
     if place:
         tests.append(order.beyond(place, backward=backward, statement=statement))
     limit = statement.add(query.count + 1, "integer")
     outer = order.by(backward=backward, outer=True)
-    rows = f"SELECT {order.columns()}, d.rid FROM {table}{order.joins} WHERE {' AND '.join(tests)} "
+    rows = (
+        f"SELECT {order.columns()}, d.rid FROM {walk.table} d{order.joins} "
+        f"WHERE {' AND '.join(tests)} "
+    )
     if driver.narrow:
         # A row may have several of the keys.
         rows = f"SELECT * FROM (SELECT DISTINCT * FROM ({rows}) AS v) AS w ORDER BY {outer} LIMIT {limit}"
@@ -152,13 +173,13 @@ async def page(
     found_rows = await reader.fetch(
         caller,
         f"SELECT p.*, r.type, r.id, {elements.content('r')} FROM ({rows}) AS p "
-        f"JOIN tl.resource r ON r.rid = p.rid AND {predicate.for_query('r', record=record is not None)} "
+        f"JOIN tl.resource r ON r.rid = p.rid AND {predicate.for_query('r', record=walk.record is not None)} "
         f"ORDER BY {outer}",
         *statement.arguments,
         # Nothing but the newest of a record, a code, a type: there is but one way to find them, and planning
         # takes longer than finding.
         planned=not (driver.clauses or driver.ids or query.sort),
-        record=record,
+        record=walk.record,
     )
     return [found(row, order) for row in found_rows]
 
@@ -167,26 +188,27 @@ async def count(reader: Reader, caller: Caller, query: SearchQuery) -> int:
     """How many resources match that the caller may see: exact."""
     driver = _driver(query)
     statement = Statement(driver.narrow)
-    table, tests, record = _walk(driver, query, statement)
-    tests += [condition(each, "d", statement) for each in driver.clauses]
-    counted, keys = "count(*)", ""
+    walk = _walk(driver, query, statement)
+    clauses = [condition(each, "d", statement) for each in driver.clauses]
+    counted, keys, on = "count(*)", "", ""
     if driver.narrow:
         counted = "count(DISTINCT d.rid)"
     elif len(driver.keys) > 1:
         counted = "count(DISTINCT d.rid)"
         keys = f"unnest({statement.add(list(driver.keys), 'bigint[]')}) AS k(hash) JOIN "
-        table = f"{table} ON d.hash = k.hash"
-    body = f"SELECT {counted} AS matches FROM {keys}{table} WHERE {' AND '.join(tests)}"
+        on = " ON d.hash = k.hash"
+
+    def part(of: _Walk) -> str:
+        tests = " AND ".join([*of.tests(), *clauses])
+        return f"SELECT {counted} AS matches FROM {keys}{of.table} d{on} WHERE {tests}"
+
+    body = part(walk)
     if not (driver.narrow or driver.ids):
-        body = f"SELECT ({_of_others(body)}) + ({body} AND {predicate.walk_rest('d')}) AS matches"
-    rows = await reader.fetch(caller, body, *statement.arguments, record=record)
+        # Of a population what others keep is counted by a join with grants, and the rest as everywhere.
+        others = replace(walk, table=predicate.OTHERS, seen=predicate.walk_for_query("d"))
+        body = f"SELECT ({part(others)}) + ({body} AND {predicate.walk_rest('d')}) AS matches"
+    rows = await reader.fetch(caller, body, *statement.arguments, record=walk.record)
     return int(rows[0]["matches"])
-
-
-def _of_others(body: str) -> str:
-    """The same count of what others keep, the first of the two parts of a population: by a join with grants."""
-    walked = body.replace("tl.index_token d", "tl.others_token d", 1)
-    return walked.replace(predicate.for_query("d"), predicate.walk_for_query("d"), 1)
 
 
 async def canonical(
