@@ -30,6 +30,7 @@ from app.commands import exposure
 from app.commands.databases import Announce, Reached, database, quiet
 from app.commands.errors import CommandError
 from app.commands.measuring import measured
+from app.embedded.launch import PR_SET_PDEATHSIG
 from app.main import create_app
 from app.settings import Settings
 from app.storage import health
@@ -43,7 +44,6 @@ SERVER: Final[dict[str, Any]] = {
 }
 """How uvicorn serves; bench/serve.py measures on the same."""
 
-_PR_SET_PDEATHSIG: Final = 1
 _BACKLOG: Final = 2048
 _DRAIN_SECONDS: Final = 20
 _WORKER_SECONDS: Final = 60
@@ -186,9 +186,7 @@ class _Supervisor(Multiprocess):
 def application(settings: Settings, database_url: str, parent: int) -> ASGIApp:
     """What one process serves. parent: the process that started it, this one where it is the only one."""
     if os.getpid() != parent:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
-        if os.getppid() != parent:  # it ended before the request was made
-            os.kill(os.getpid(), signal.SIGTERM)
+        end_with(parent)
         logs.configure(settings.log_level)
     observe = None if settings.metrics_port is None else metrics.observe_request
     served: ASGIApp = create_app(settings, database_url)
@@ -196,6 +194,13 @@ def application(settings: Settings, database_url: str, parent: int) -> ASGIApp:
         served = tracing.Traced(served, tracing.start())
     keep_what_start_up_made()
     return logs.RequestLog(served, observe)
+
+
+def end_with(parent: int) -> None:
+    """Be asked to end (SIGTERM) when the process that started this one has ended."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    if os.getppid() != parent:  # it ended before the request was made
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def keep_what_start_up_made() -> None:

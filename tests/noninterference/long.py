@@ -12,14 +12,11 @@ A difference is replayed on fresh worlds and cut down to the requests that it ne
 from __future__ import annotations
 
 import argparse
-import ctypes
-import gc
 import itertools
 import json
 import multiprocessing
 import os
 import secrets
-import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -30,8 +27,8 @@ from typing import Self
 
 import uvloop
 
+from app.commands.serving import end_with, keep_what_start_up_made
 from app.embedded import EmbeddedPostgres
-from app.embedded.launch import PR_SET_PDEATHSIG
 from app.storage import migrate
 from tests.conftest import SERVICE_PASSWORD, SERVICE_ROLE, Cluster
 from tests.noninterference.asked import Asked, printed
@@ -178,16 +175,9 @@ def run(callers: Mapping[str, Copies], progress: Progress, wanted: int, processe
 
 
 def _settle(parent: int) -> None:
-    """End with the process that asked for this one; let the collector go through what is loaded no more.
-
-    Both as the service's own processes do (`app.commands.serving`).
-    """
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
-    if os.getppid() != parent:  # it ended before the request was made
-        os.kill(os.getpid(), signal.SIGTERM)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    """Before a process asks its first block, as before one of the service's own serves."""
+    end_with(parent)
+    keep_what_start_up_made()
 
 
 def main() -> int:
