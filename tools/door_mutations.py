@@ -13,11 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tools.mutant import Mutant
+from tools.mutant import POLICIES, ROUTINES, Mutant
 
 REVIEW: Final = "app/storage/sql/review.sql"
-ROUTINES: Final = "app/storage/sql/routines.sql"
-POLICIES: Final = "app/storage/migrate.py"
 DOORS: Final = ("tests/consent/test_doors.py",)
 
 _review = partial(Mutant, path=REVIEW, first=DOORS)

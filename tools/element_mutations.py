@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from tools.mutant import Mutant
+from tools.mutant import POLICIES, ROUTINES, Mutant
 
 ELEMENTS = "app/storage/elements.py"
-ROUTINES = "app/storage/sql/routines.sql"
-POLICIES = "app/storage/migrate.py"
 
 CONDITIONS = ("tests/consent/test_element_conditions.py",)
 _of = partial(Mutant, path=ELEMENTS, first=CONDITIONS)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+ROUTINES: Final = "app/storage/sql/routines.sql"
+POLICIES: Final = "app/storage/migrate.py"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from tools import door_mutations, element_mutations, place_mutations
-from tools.mutant import Mutant
+from tools.mutant import POLICIES, ROUTINES, Mutant
 
 PREDICATE = "app/storage/predicate.py"
-POLICIES = "app/storage/migrate.py"
-ROUTINES = "app/storage/sql/routines.sql"
 SCOPES = "app/storage/scope_sql.py"
 DATABASE = "app/storage/database.py"
 
@@ -448,8 +446,8 @@ def _policies(text: str) -> Iterator[Mutant]:
         yield Mutant(f"policy of {table}", POLICIES, anchor, new)
     keyed = '{predicate.for_keyed_policy("resource")}'
     yield Mutant("policy of reads by key", POLICIES, keyed, "true")
-    for view, owner in (("{view}", "{READERS}"), ("tl.others_token", "{KEEPER}")):
-        given = f"ALTER VIEW {view} OWNER TO {owner};\n"
+    for view, owner in (("tl.resource_by_key", "{READERS}"), ("tl.others_token", "{KEEPER}")):
+        given = f"ALTER VIEW {{view}} OWNER TO {owner};\n"
         yield Mutant(f"the owner of {view}", POLICIES, given, "")
     yield Mutant("a version, by its own labels", POLICIES, 'f"{version} AND {present', 'f"{present')
     yield Mutant(

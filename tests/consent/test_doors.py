@@ -309,10 +309,7 @@ def test_grants_are_compiled_by_who_has_just_written_about_the_survivor(
     officer = changes.get("officer")
     written = {key: value for key, value in changes.items() if key != "officer"}
     with within(conditions, None) as service:
-        if now:
-            service.put(ROW, **written)
-        else:
-            insert(owner, "resource", row(ROW, **written))
+        insert(service.connection if now else owner, "resource", row(ROW, **written))
         if officer is not None:
             service.connection.execute(
                 "INSERT INTO tl.consent_authority VALUES (%s, %s)", (ROW, officer)
@@ -392,10 +389,7 @@ def test_a_survivor_is_in_doubt_where_a_consent_about_them_was_just_written(
     changes, expected = DOUBTS[name]
     written = {key: value for key, value in changes.items() if key != "named"}
     with within(conditions, None) as service:
-        if now:
-            service.put(CONSENT, **written)
-        else:
-            insert(owner, "resource", row(CONSENT, **written))
+        insert(service.connection if now else owner, "resource", row(CONSENT, **written))
         if "named" in changes:
             link(service.connection, CONSENT, PATIENT)
         service.enter(CALLER)

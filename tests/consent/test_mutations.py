@@ -11,10 +11,10 @@ import pytest
 
 from app.storage import migrate
 from tools import place_mutations
-from tools.mutant import Mutant
+from tools.mutant import POLICIES, ROUTINES, Mutant
 from tools.mutant_runs import Run
 from tools.mutants import Verdict, tried
-from tools.mutations import POLICIES, PREDICATE, ROUTINES, mutants
+from tools.mutations import PREDICATE, mutants
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = mutants(ROOT)
