@@ -259,17 +259,12 @@ def meet_clause(region: Region, clause: Collection[Literal]) -> Region | None:
     if len(left) == 1:
         (literal,) = left
         return meet(region, literal)
-    return meet_undecided(region, left)
-
-
-def meet_undecided(region: Region, clause: Disjunction) -> Region:
-    """The same for a clause of several literals on each of which it depends (`status` is None)."""
-    if clause in region.residual or _implied(region.held, clause):
+    if left in region.residual or _implied(region.held, left):
         return region
-    if any(subsumes(held, clause) for held in region.residual):
+    if any(subsumes(held, left) for held in region.residual):
         return region
-    implied = [held for held in region.residual if subsumes(clause, held)]
-    return region._replace(residual=region.residual.difference(implied) | {clause})
+    implied = [held for held in region.residual if subsumes(left, held)]
+    return region._replace(residual=region.residual.difference(implied) | {left})
 
 
 def meet_all(region: Region, clauses: Iterable[Collection[Literal]]) -> Region | None:
