@@ -450,9 +450,12 @@ END $$;
 -- what compiling asks first, so that it is no way to read.
 CREATE OR REPLACE FUNCTION tl.may_compile(survivor bigint) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tl, pg_temp AS $$
-  -- One question for each index: an OR of the two would walk the table. The last looks at the whole record, and is
-  -- seldom asked: what one compiles for is a Consent, of which there are few, or the Patient.
-  SELECT EXISTS (SELECT FROM resource r WHERE r.patient = survivor AND r.type IN ({consent_type}, {patient_type})
+  -- One question for each index: an OR of the two would walk the table; and for each type, because PostgreSQL 15
+  -- takes two types for a filter over the whole record. That is walked last, and seldom: what one compiles for is a
+  -- Consent, of which there are few, or the Patient.
+  SELECT EXISTS (SELECT FROM resource r WHERE r.patient = survivor AND r.type = {consent_type}
+                 AND r.xmin = pg_current_xact_id()::xid)
+      OR EXISTS (SELECT FROM resource r WHERE r.patient = survivor AND r.type = {patient_type}
                  AND r.xmin = pg_current_xact_id()::xid)
       OR EXISTS (SELECT FROM consent_authority a JOIN resource r ON r.rid = a.consent
                  WHERE a.officer AND r.patient IS NULL AND r.xmin = pg_current_xact_id()::xid)
