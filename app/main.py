@@ -93,7 +93,7 @@ def create_app(
             http = await opened.enter_async_context(connect())
             key_sets = KeySets(http)
             people = People(settings.openid_providers, http, key_sets, database, settings.fhir_base)
-            application.state.service = Service(
+            service = application.state.service = Service(
                 settings,
                 database,
                 trust,
@@ -106,6 +106,7 @@ def create_app(
                 key_sets,
                 people,
             )
+            opened.callback(service.pacing.close)
             await opened.enter_async_context(definitions.watching(database))
             await opened.enter_async_context(
                 expiry.watching(

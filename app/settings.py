@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     request_timeout_ms: int = Field(default=20_000, ge=1)
     """Longest a FHIR request may take, waiting for a database connection included, in milliseconds."""
 
+    answer_beat_ms: int = Field(default=10, ge=0, le=1000)
+    """Milliseconds between the moments at which answers leave whose time could tell what is hidden; 0: at once."""
+
     max_parameters: int = Field(default=200, ge=1)
     """Most search parameters accepted in one request."""
 

@@ -1,6 +1,6 @@
 """Does the time of an answer tell a hidden resource from one that never was?
 
-    python -m bench.oracle_timing [--requests 20000]
+    python -m bench.oracle_timing [--requests 20000] [--beat 10]
 
 A service of its own, over real HTTP. One agency writes records; another, to which no consent opens anything,
 asks for ids of them and for ids that nobody has, in turns and in random order: a read by id, and a search by
@@ -186,14 +186,19 @@ def measure(
     seed: int,
     tell: Callable[[str], None],
     kinds: Sequence[str] = _KINDS,
+    beat: int | None = None,
 ) -> list[Compared]:
-    """Compare hidden with missing, reading and searching; requests: of each kind, 4 at least."""
+    """Compare hidden with missing, reading and searching; requests: of each kind, 4 at least.
+
+    beat: TL_ANSWER_BEAT_MS of the service; None for its default.
+    """
     random = Random(seed)
     found: list[Compared] = []
     with tempfile.TemporaryDirectory(prefix="tl-timing-") as folder:
         Path(folder).chmod(0o711)
         state = Path(folder) / "state"
-        with serving(state, "serve") as served:
+        settings = {} if beat is None else {"TL_ANSWER_BEAT_MS": str(beat)}
+        with serving(state, "serve", **settings) as served:
             secrets = {name: _client(served, state, name) for name in ("keeper", "stranger")}
             writer = Asker(served, "keeper", secrets["keeper"])
             known = _written(writer, records)
@@ -234,12 +239,14 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=20_000, help="of each kind")
     parser.add_argument("--kinds", nargs="+", choices=_KINDS, default=_KINDS)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
+    parser.add_argument("--beat", type=int, help="TL_ANSWER_BEAT_MS of the service; 0 for none")
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
     found = measure(
         *(given.requests, RECORDS, given.seed),
         tell=lambda text: print(f"  {text}", flush=True),
         kinds=given.kinds,
+        beat=given.beat,
     )
     return int(any(each.p < ALPHA for each in found))
 

@@ -24,6 +24,8 @@ pytest_plugins = ("tests.silence",)
 
 # One secret for every service that tests make in this process, wherever its state folder is.
 os.environ.setdefault("TL_KEY_SECRET", "of the tests of this process only: 0123456789")
+# Services in the tests' own process answer at once; those that run as programs do as users' do.
+os.environ.setdefault("TL_ANSWER_BEAT_MS", "0")
 
 SERVICE_ROLE = "throughline_service"
 SERVICE_PASSWORD = "test"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from app.routers.answer import fhir_response
 from app.routers.deadline import Deadline
 from app.routers.inner import inner_of
 from app.routers.negotiation import Wanted, negotiate, shape
+from app.routers.pacing import Pacing
 from app.security import scopes
 from app.security.keysets import KeySets
 from app.security.people import People
@@ -44,6 +46,7 @@ _LOG: Final = logging.getLogger("throughline")
 _ATTEMPTS: Final = 5
 _LONGEST_QUERY: Final = 4000
 _MANY: Final = 10_000
+_AT_ONCE: Final = frozenset({"read", "vread", "create", "update", "patch"})
 _ACTIONS: Final = {"c": b"C", "r": b"R", "u": b"U", "d": b"D", "s": b"E"}
 
 
@@ -88,6 +91,11 @@ class Service:
     callers: dict[VerifiedClaims, Caller] = field(default_factory=dict)
     told: set[tuple[str, int, int]] = field(default_factory=set)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    pacing: Pacing = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The beat of the settings."""
+        self.pacing = Pacing(self.loop, self.settings.answer_beat_ms)
 
     @property
     def root(self) -> str:
@@ -165,10 +173,25 @@ class Service:
         id_: str | None,
         work: Callable[[Caller, Seen], Awaitable[Response]],
     ) -> Response:
-        """One FHIR exchange: who, may they, do it, write it down, answer.
+        """One FHIR exchange: who, may they, do it, write it down, answer, where need be on the beat.
 
         The audit row is durable before the answer leaves; where it cannot be written nothing is answered.
         """
+        since = time.monotonic_ns()
+        response = await self._exchange(request, interaction, letter, type_, id_, work)
+        if not _tells_what_is_seen(request, interaction, response) and inner_of(request) is None:
+            await self.pacing.beat(since)
+        return response
+
+    async def _exchange(
+        self,
+        request: Request,
+        interaction: str,
+        letter: str,
+        type_: str | None,
+        id_: str | None,
+        work: Callable[[Caller, Seen], Awaitable[Response]],
+    ) -> Response:
         seen, claims = Seen(), None
         inner = inner_of(request)
         # What the requests inside a Bundle show is noted with that Bundle's own.
@@ -277,6 +300,18 @@ class Service:
             _LOG.error("an audit row could not be written: %s", type(error).__name__)
             return False
         return True
+
+
+def _tells_what_is_seen(request: Request, interaction: str, response: Response) -> bool:
+    """Whether nothing that the caller may not see was looked at: one resource was read or written by its id.
+
+    Not so where there was nothing to read, where something was searched, or where a write has criteria.
+    """
+    if interaction not in _AT_ONCE or response.status_code >= 400:
+        return False
+    return request.method in ("GET", "HEAD") or not (
+        request.scope["query_string"] or "if-none-exist" in request.headers
+    )
 
 
 def _entry_row(row: AuditRow, entry: SeenEntry) -> AuditRow:

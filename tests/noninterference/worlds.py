@@ -578,6 +578,7 @@ async def served(made: Database, folder: Path) -> AsyncIterator[World]:
         state_dir=folder,
         max_bundle_entries=50,
         pool_max=4,
+        answer_beat_ms=0,
         token_lifetime_seconds=30 * 24 * 3600,
         statement_timeout_ms=120_000,
         request_timeout_ms=240_000,
