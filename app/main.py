@@ -106,7 +106,7 @@ def create_app(
                 key_sets,
                 people,
             )
-            opened.callback(service.pacing.close)
+            opened.callback(service.close)
             await opened.enter_async_context(definitions.watching(database))
             await opened.enter_async_context(
                 expiry.watching(

@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     """Longest a FHIR request may take, waiting for a database connection included, in milliseconds."""
 
     answer_beat_ms: int = Field(default=10, ge=0, le=1000)
-    """Milliseconds between the moments at which answers leave whose time could tell what is hidden; 0: at once."""
+    """Milliseconds from beat to beat, for answers whose time could tell what is hidden; 0 for none."""
 
     max_parameters: int = Field(default=200, ge=1)
     """Most search parameters accepted in one request."""

@@ -108,7 +108,7 @@ class Traced:
             span.set_attribute("http.request.method", method)
             span.set_attribute("http.route", route)
             span.set_attribute("http.response.status_code", status)
-            span.set_attribute("throughline.request_id", str(request_id()))
+            span.set_attribute("throughline.request_id", request_id())
             if status >= 500:
                 span.set_status(Status(StatusCode.ERROR))
             span.end()

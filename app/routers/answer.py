@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -78,11 +79,15 @@ def media_type(request: Request) -> str:
 
 def http_date(moment: datetime) -> str:
     """A UTC instant as HTTP writes it (RFC 9110 section 5.6.7); whatever the process's locale."""
-    at = moment.astimezone(UTC)
-    return (
-        f"{_DAYS[at.weekday()]}, {at.day:02d} {_MONTHS[at.month - 1]} {at.year} "
-        f"{at.hour:02d}:{at.minute:02d}:{at.second:02d} GMT"
-    )
+    at = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return f"{_http_day(at.toordinal())}{at.hour:02d}:{at.minute:02d}:{at.second:02d} GMT"
+
+
+@lru_cache(maxsize=4096)
+def _http_day(ordinal: int) -> str:
+    """The part of a date that is the same all day, up to its time; ordinal: as `date.toordinal`."""
+    at = date.fromordinal(ordinal)
+    return f"{_DAYS[at.weekday()]}, {at.day:02d} {_MONTHS[at.month - 1]} {at.year:04d} "
 
 
 async def read_body(request: Request, limit: int) -> bytes:

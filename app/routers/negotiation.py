@@ -22,6 +22,7 @@ from app.fhir_mappings import json_text, operation_outcome, xml_form
 from app.fhir_mappings.json_text import JsonObject
 from app.fhir_mappings.summary import Form, summarized, with_elements
 from app.routers.answer import fhir_response
+from app.routers.headers import header
 
 Media: TypeAlias = Literal["json", "xml"]
 
@@ -73,14 +74,14 @@ class Wanted:
     @property
     def plain(self) -> bool:
         """Whether the answer is as it is stored."""
-        return self == _PLAIN
+        return self is PLAIN or self == PLAIN
 
     def inside(self) -> Wanted:
         """The same for an entry of a Bundle, which has the Bundle's own form."""
         return replace(self, media="json", content_type=FHIR_JSON, pretty=False)
 
 
-_PLAIN: Final = Wanted()
+PLAIN: Final = Wanted()
 
 
 def negotiate(request: Request) -> Wanted:
@@ -89,9 +90,9 @@ def negotiate(request: Request) -> Wanted:
     FhirError 406 where none of it is offered, 400 for a value that is none.
     """
     form: list[tuple[str, str]] = request.scope.get("state", {}).get("form", [])
-    accept = request.headers.get("accept", "*/*")
+    accept = header(request, b"accept") or "*/*"
     if not request.scope["query_string"] and not form and accept in (FHIR_JSON, "*/*"):
-        return _PLAIN
+        return PLAIN
     query = ImmutableMultiDict([*request.query_params.multi_items(), *form])
     asked = query.get("_format")
     media, content_type = _by_format(asked) if asked is not None else _by_accept(accept)

@@ -13,13 +13,14 @@ from typing import Final
 from starlette.requests import Request
 
 from app.errors import IssueCode, fhir_error
+from app.routers.headers import header
 
 _ETAG: Final = re.compile(r'(?:W/)?"([0-9]{1,9})"')
 
 
 def if_match(request: Request) -> int | None:
     """The version that If-Match names; 400 where it is no ETag of ours."""
-    text = request.headers.get("if-match")
+    text = header(request, b"if-match")
     if text is None:
         return None
     match = _ETAG.fullmatch(text.strip())
@@ -34,10 +35,10 @@ def unchanged(request: Request, version: int, last_updated: datetime) -> bool:
     If-None-Match is compared weakly, and If-Modified-Since, to the second, only counts without it. A value
     that cannot be read is no condition.
     """
-    tags = request.headers.get("if-none-match")
+    tags = header(request, b"if-none-match")
     if tags is not None:
         return tags.strip() == "*" or str(version) in _ETAG.findall(tags)
-    since = request.headers.get("if-modified-since")
+    since = header(request, b"if-modified-since")
     if since is None:
         return False
     try:

@@ -22,7 +22,7 @@ _NO_PAGE: Final[tuple[bytes, bytes]] = (
     b"content-security-policy",
     b"default-src 'none'; frame-ancestors 'none'",
 )
-_UNLESS_SET: Final[tuple[tuple[bytes, bytes], ...]] = ((b"cache-control", b"no-store"), _NO_PAGE)
+_NO_STORE: Final = (b"cache-control", b"no-store")
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _ALWAYS_BY_HTTPS: Final = (*_ALWAYS, _HSTS)
 
@@ -32,11 +32,12 @@ def protected(headers: Iterable[tuple[bytes, bytes]], *, https: bool) -> list[tu
     given = dict(headers)
     # A page brings its own policy: it must name the scripts that it needs.
     page = given.get(b"content-type", b"").startswith(b"text/html")
-    return [
-        *headers,
-        *(_ALWAYS_BY_HTTPS if https else _ALWAYS),
-        *(each for each in _UNLESS_SET if each[0] not in given and not (page and each is _NO_PAGE)),
-    ]
+    told = [*headers, *(_ALWAYS_BY_HTTPS if https else _ALWAYS)]
+    if _NO_STORE[0] not in given:
+        told.append(_NO_STORE)
+    if _NO_PAGE[0] not in given and not page:
+        told.append(_NO_PAGE)
+    return told
 
 
 class Protection:

@@ -24,9 +24,10 @@ from app.interactions.writing import WriteRules
 from app.logs import request_id
 from app.routers import disclosed
 from app.routers.answer import fhir_response
-from app.routers.deadline import Deadline
+from app.routers.deadline import Deadlines
+from app.routers.headers import header
 from app.routers.inner import inner_of
-from app.routers.negotiation import Wanted, negotiate, shape
+from app.routers.negotiation import PLAIN, negotiate, shape
 from app.routers.pacing import Pacing
 from app.security import scopes
 from app.security.keysets import KeySets
@@ -92,10 +93,17 @@ class Service:
     told: set[tuple[str, int, int]] = field(default_factory=set)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     pacing: Pacing = field(init=False)
+    deadlines: Deadlines = field(init=False)
 
     def __post_init__(self) -> None:
-        """The beat of the settings."""
+        """The beat and the time limit of the settings."""
         self.pacing = Pacing(self.loop, self.settings.answer_beat_ms)
+        self.deadlines = Deadlines(self.loop, self.settings.request_timeout_ms / 1000)
+
+    def close(self) -> None:
+        """Let everybody go who waits for the beat, and watch over nobody any more."""
+        self.pacing.close()
+        self.deadlines.close()
 
     @property
     def root(self) -> str:
@@ -120,7 +128,7 @@ class Service:
 
     def held(self, request: Request) -> Scopes:
         """The scopes of the request's token."""
-        return self.verifier.verify(request.headers.get("authorization")).scopes
+        return self.verifier.verify(header(request, b"authorization")).scopes
 
     def reader(self, request: Request) -> Reader:
         """What reads for a request: the pool, or the transaction that it is made in."""
@@ -129,12 +137,12 @@ class Service:
 
     def may(self, request: Request, type_: str, letter: str) -> bool:
         """Whether the request's token has a scope for an interaction on a type."""
-        claims = self.verifier.verify(request.headers.get("authorization"))
+        claims = self.verifier.verify(header(request, b"authorization"))
         return claims.scopes.allow(type_, letter)
 
     def require(self, request: Request, type_: str, letter: str) -> None:
         """403 where the request's token lacks a scope for an interaction on a type."""
-        claims = self.verifier.verify(request.headers.get("authorization"))
+        claims = self.verifier.verify(header(request, b"authorization"))
         scopes.require(claims.scopes, type_, letter)
 
     async def as_caller(
@@ -196,11 +204,11 @@ class Service:
         inner = inner_of(request)
         # What the requests inside a Bundle show is noted with that Bundle's own.
         noted = disclosures.begin() if inner is None else None
-        wanted = Wanted()
+        wanted = PLAIN
         refused: FhirError | None = None
         try:
             wanted = negotiate(request)
-            bearer = request.headers.get("authorization")
+            bearer = header(request, b"authorization")
             if inner is None and self.people.providers:
                 await self.people.recognize(bearer, self.verifier)
             claims = verified = self.verifier.verify(bearer)
@@ -215,7 +223,7 @@ class Service:
                         IssueCode.NOT_FOUND, "FHIR R4 has no such resource type.", status=404
                     )
                 scopes.require(verified.scopes, type_, letter)
-            with Deadline(self.loop, self.settings.request_timeout_ms / 1000):
+            with self.deadlines.begin():
                 response = await self.as_caller(verified, lambda caller: work(caller, seen))
                 if verified.emergency_reason is not None and seen.rids:
                     await self.as_caller(
@@ -293,7 +301,7 @@ class Service:
     async def write_down(self, *rows: AuditRow) -> bool:
         """Whether the rows are durable now; where not, nothing may be told (consent.md, audit)."""
         try:
-            async with asyncio.timeout(self.settings.request_timeout_ms / 1000):
+            with self.deadlines.begin():
                 await self.audit.write(*rows)
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing is told
             # Only the kind of the error: its text may repeat the row.
@@ -310,7 +318,7 @@ def _tells_what_is_seen(request: Request, interaction: str, response: Response) 
     if interaction not in _AT_ONCE or response.status_code >= 400:
         return False
     return request.method in ("GET", "HEAD") or not (
-        request.scope["query_string"] or "if-none-exist" in request.headers
+        request.scope["query_string"] or header(request, b"if-none-exist") is not None
     )
 
 

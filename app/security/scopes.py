@@ -60,9 +60,10 @@ class Scopes:
 
     def allow(self, resource_type: str, letter: str) -> bool:
         """True where any scope covers the interaction on the type, for some of its resources at least."""
-        return any(
-            each.type in ("*", resource_type) and letter in each.letters for each in self.held
-        )
+        for each in self.held:  # noqa: SIM110 - a generator takes three times as long, at each request
+            if each.type in ("*", resource_type) and letter in each.letters:
+                return True
+        return False
 
     def reading(self, patient: int | None = None) -> ReadScope | None:
         """What these scopes leave to be read or searched; None where that is everything.

@@ -15,7 +15,6 @@ import contextlib
 from datetime import datetime
 from time import perf_counter
 from typing import Final, NamedTuple
-from uuid import UUID
 
 import asyncpg
 
@@ -52,7 +51,7 @@ class AuditRow(NamedTuple):
     resource_id: str | None
     rids: list[int] | None
     query: str | None
-    request_id: UUID
+    request_id: str
 
 
 def storable(row: AuditRow) -> AuditRow:
@@ -111,6 +110,12 @@ class AuditWriter:
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
+            self._wake.clear()
+            known = 0
+            while known < len(self._waiting):
+                # Whoever is about to write: one COPY for all of them costs little more than for one.
+                known = len(self._waiting)
+                await asyncio.sleep(0)
             self._wake.clear()
             batch, self._waiting = self._waiting, []
             since = self._since

@@ -2,22 +2,24 @@
 
 Of a single read most is not reading but the round trip and the start of a statement, which a group pays
 once. Nothing waits for company: with nobody else there a read goes at once, alone. A group is of one caller,
-for whom its statement is entered as every other (`app.storage.database`). Neighbour: `app.storage.resources`,
-which says what is read.
+for whom its statement is entered as every other (`app.storage.database`), and each caller has one under way:
+two would be smaller, and took a tenth longer. Behind one that takes long nobody waits for long. Neighbour:
+`app.storage.resources`, which says what is read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-UNDER_WAY: Final = 2
-"""Groups of a process that are read at once: one is being read while the answers of another are sent."""
-
-MOST: Final = 64
+MOST: Final = 16
 """Reads of a group."""
+
+LATE_SECONDS: Final = 0.05
+"""Who has waited so long for the statement under way goes beside it; looked at as often."""
 
 Caller = TypeVar("Caller")
 Row = TypeVar("Row")
@@ -27,69 +29,85 @@ Fetch = Callable[[Caller, Sequence[Key]], Awaitable[Sequence[tuple[int, Row]]]]
 """Reads one group; answers (place in the group, row) of each that is there and that the caller may see."""
 
 
+@dataclass(slots=True)
+class _Waiting(Generic[Caller, Row]):
+    """Reads of one caller that go together. since: when the first came, by the loop's time."""
+
+    caller: Caller
+    since: float
+    reads: list[tuple[Key, asyncio.Future[Row | None]]] = field(default_factory=list)
+
+
 class GroupedReads(Generic[Caller, Row]):
     """Gathers reads and runs them by groups."""
 
     def __init__(self, fetch: Fetch[Caller, Row]) -> None:
         self._fetch = fetch
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: dict[Any, tuple[Caller, list[tuple[Key, asyncio.Future[Row | None]]]]] = {}
-        self._under_way = 0
+        self._waiting: dict[Any, _Waiting[Caller, Row]] = {}
+        self._under_way: set[Any] = set()
         self._running: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def read(self, caller: Caller, group: Any, key: Key) -> Row | None:
         """The row, or None where it is missing or hidden.
 
         group: equal for reads of one caller. Raises what the group's statement raised.
         """
-        if self._under_way < UNDER_WAY and not self._waiting:
-            return await self._alone(caller, key)
+        if group not in self._under_way:
+            return await self._alone(caller, group, key)
         # Kept: to find the running loop asks the kernel for the process id each time.
         loop = self._loop = self._loop or asyncio.get_running_loop()
         done: asyncio.Future[Row | None] = loop.create_future()
         known = self._waiting.get(group)
         if known is None:
-            self._waiting[group] = (caller, [(key, done)])
-        else:
-            known[1].append((key, done))
+            known = self._waiting[group] = _Waiting(caller, loop.time())
+            if self._timer is None:
+                self._timer = loop.call_later(LATE_SECONDS, self._look, loop)
+        known.reads.append((key, done))
+        if len(known.reads) == MOST:
+            self._start(self._answer(self._waiting.pop(group)))
         return await done
 
-    async def _alone(self, caller: Caller, key: Key) -> Row | None:
-        self._under_way += 1
+    async def _alone(self, caller: Caller, group: Any, key: Key) -> Row | None:
+        self._under_way.add(group)
         try:
             found = dict(await self._fetch(caller, [key]))
         finally:
-            self._under_way -= 1
-            self._go_on()
+            if group in self._waiting:
+                self._start(self._run(group))
+            else:
+                self._under_way.discard(group)
         return found.get(0)
 
-    def _go_on(self) -> None:
-        """Read for those who wait; in nobody's context, because a group is of several requests."""
-        if self._waiting:
-            self._under_way += 1
-            loop = self._loop or asyncio.get_running_loop()
-            self._running.add(loop.create_task(self._run(), context=contextvars.Context()))
-
-    async def _run(self) -> None:
-        """Read group after group, of each caller in turn, until nobody waits."""
+    async def _run(self, group: Any) -> None:
+        """Read group after group of one caller, until nobody waits."""
         try:
-            while self._waiting:
-                group = next(iter(self._waiting))
-                caller, waiting = self._waiting.pop(group)
-                if len(waiting) > MOST:
-                    self._waiting[group] = (caller, waiting[MOST:])
-                await self._answer(caller, [w for w in waiting[:MOST] if not w[1].done()])
+            while group in self._waiting:
+                await self._answer(self._waiting.pop(group))
         finally:
-            self._under_way -= 1
-            self._running.discard(asyncio.current_task())
+            self._under_way.discard(group)
 
-    async def _answer(
-        self, caller: Caller, waiting: Sequence[tuple[Key, asyncio.Future[Row | None]]]
-    ) -> None:
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Send those who have waited for long beside what is under way; one timer for all."""
+        late = loop.time() - LATE_SECONDS
+        for group in [g for g, each in self._waiting.items() if each.since <= late]:
+            self._start(self._answer(self._waiting.pop(group)))
+        self._timer = loop.call_later(LATE_SECONDS, self._look, loop) if self._waiting else None
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """In nobody's context, because a group is of several requests."""
+        loop = self._loop or asyncio.get_running_loop()
+        task = loop.create_task(work, context=contextvars.Context())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _answer(self, group: _Waiting[Caller, Row]) -> None:
+        waiting = [read for read in group.reads if not read[1].done()]
         if not waiting:
             return
         try:
-            found = dict(await self._fetch(caller, [key for key, _ in waiting]))
+            found = dict(await self._fetch(group.caller, [key for key, _ in waiting]))
         except BaseException as error:
             for _, done in waiting:
                 if not done.done():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.storage.grouped_reads import MOST, UNDER_WAY, GroupedReads, Key
+from app.storage.grouped_reads import LATE_SECONDS, MOST, GroupedReads, Key
 
 
 class Store:
@@ -45,16 +45,15 @@ async def test_what_waits_goes_together_and_everybody_gets_his_own() -> None:
     store = Store(open_=False)
     reads = GroupedReads(store.fetch)
     ids = ["a", "b", "hidden", "c", "a"]
-    first = [asyncio.create_task(reads.read("x", "x", (1, "first"))) for _ in range(UNDER_WAY)]
+    first = asyncio.create_task(reads.read("x", "x", (1, "first")))
     await _settled()
     rest = [asyncio.create_task(reads.read("x", "x", (1, id_))) for id_ in ids]
     await _settled()
     store.gate.set()
-    await asyncio.gather(*first)
+    await first
     answers = await asyncio.gather(*rest)
     assert answers == ["x a", "x b", None, "x c", "x a"]
-    assert store.groups[-1] == ("x", [(1, id_) for id_ in ids])
-    assert sum(len(keys) for _, keys in store.groups) == UNDER_WAY + len(ids)
+    assert store.groups == [("x", [(1, "first")]), ("x", [(1, id_) for id_ in ids])]
 
 
 async def test_two_callers_are_never_read_for_in_one_statement() -> None:
@@ -79,6 +78,37 @@ async def test_a_group_is_no_larger_than_it_may_be() -> None:
     store.gate.set()
     assert await asyncio.gather(*asked) == [f"x {n}" for n in range(3 * MOST)]
     assert max(len(keys) for _, keys in store.groups) == MOST
+
+
+async def test_behind_a_statement_that_takes_long_nobody_waits_for_long() -> None:
+    store = Store(open_=False)
+    reads = GroupedReads(store.fetch)
+    slow = asyncio.create_task(reads.read("x", "x", (1, "slow")))
+    await _settled()
+    store.gate = asyncio.Event()
+    store.gate.set()
+    async with asyncio.timeout(100 * LATE_SECONDS):
+        asked = [reads.read("x", "x", (1, id_)) for id_ in ("a", "b")]
+        assert await asyncio.gather(*asked) == ["x a", "x b"]
+        assert store.groups[1:] == [("x", [(1, "a"), (1, "b")])]
+        assert await reads.read("x", "x", (1, "c")) == "x c"
+    assert not slow.done()
+    slow.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await slow
+    assert await reads.read("x", "x", (1, "d")) == "x d"
+
+
+async def test_one_caller_does_not_wait_for_another() -> None:
+    store = Store(open_=False)
+    reads = GroupedReads(store.fetch)
+    slow = asyncio.create_task(reads.read("x", "x", (1, "slow")))
+    await _settled()
+    beside = asyncio.create_task(reads.read("y", "y", (1, "a")))
+    await _settled()
+    assert store.groups == [("x", [(1, "slow")]), ("y", [(1, "a")])]
+    store.gate.set()
+    assert await asyncio.gather(slow, beside) == ["x slow", "y a"]
 
 
 async def test_a_fault_reaches_everybody_of_the_group_and_nobody_of_the_next() -> None:

@@ -40,7 +40,7 @@ def http() -> httpx.AsyncClient:
 
     @application.get("/fhir/{type}/{id}")
     def read() -> str:
-        return str(logs.request_id())
+        return logs.request_id()
 
     @application.get("/fails")
     def fails() -> None:
@@ -77,6 +77,14 @@ async def test_a_failure_is_logged_as_an_error_with_its_request_id(
     assert answer.status_code == 500
     (line,) = [each for each in parsed(lines) if each["message"] == "request"]
     assert (line["level"], line["status"], line["request_id"]) == ("error", 500, ID)
+
+
+def test_a_new_id_is_a_random_uuid_as_rfc_9562_writes_it() -> None:
+    made = {logs.request_id() for _ in range(200)}
+    assert len(made) == 200
+    for text in made:
+        known = uuid.UUID(text)
+        assert (str(known), known.version, known.variant) == (text, 4, uuid.RFC_4122)
 
 
 async def test_a_uuid_of_the_client_is_the_request_id(http: httpx.AsyncClient) -> None:

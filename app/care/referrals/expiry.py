@@ -90,7 +90,7 @@ def _row(noted: notes.Noted, now: datetime) -> AuditRow:
         resource_id=noted.id,
         rids=[noted.rid],
         query=None,
-        request_id=uuid4(),
+        request_id=str(uuid4()),
     )
 
 
