@@ -96,7 +96,7 @@ def run(progress: Path, wanted: int, processes: int) -> int:
         state["situations"] += block.situations
         state["consents"] += block.consents
         state["permits"] += block.permits
-        progress.write_text(json.dumps(state))
+        _keep(progress, state)
         if block.differs is not None:
             print(report(seed, block.differs))
             return 1
@@ -115,7 +115,14 @@ def begin(progress: Path, wanted: int, seed: int | None) -> None:
             return
     chosen = secrets.randbelow(10**9) if seed is None else seed
     progress.parent.mkdir(parents=True, exist_ok=True)
-    progress.write_text(json.dumps({"seed": chosen, "situations": 0, "consents": 0, "permits": 0}))
+    _keep(progress, {"seed": chosen, "situations": 0, "consents": 0, "permits": 0})
+
+
+def _keep(progress: Path, state: dict[str, int]) -> None:
+    """Whole or not at all: a run may be ended while it writes."""
+    written = progress.with_suffix(".new")
+    written.write_text(json.dumps(state))
+    written.replace(progress)
 
 
 def main() -> int:
