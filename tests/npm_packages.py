@@ -18,9 +18,14 @@ import tempfile
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 from urllib.request import urlopen
 
 CACHE = Path(__file__).parent.parent / ".cache"
+
+
+_FILTERED: Final[dict[str, Any]] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+"""How members are unpacked. Python 3.11.2, Debian's, has no filters; what is unpacked is held to its hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Package:
                 # Whatever its first folder is called, it is the package's own.
                 member.name = member.name.partition("/")[2]
                 if member.name:
-                    package.extract(member, folder, filter="data")
+                    package.extract(member, folder, **_FILTERED)
 
     def _verify(self, content: bytes) -> None:
         digest = b64encode(hashlib.sha512(content).digest()).decode()

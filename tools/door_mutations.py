@@ -114,13 +114,23 @@ _OPENED = (
     ),
     _door(
         name="may compile: a Consent of the survivor's, now",
-        old=f" AND r.type IN ({{consent_type}}, {{patient_type}})\n                {_MADE_NOW}",
-        new=" AND r.type IN ({consent_type}, {patient_type})",
+        old=f" AND r.type = {{consent_type}}\n                {_MADE_NOW}",
+        new=" AND r.type = {consent_type}",
     ),
     _door(
         name="may compile: a Consent, of the survivor's",
-        old="r.patient = survivor AND r.type IN (",
-        new="r.type IN (",
+        old="r.patient = survivor AND r.type = {consent_type}",
+        new="r.type = {consent_type}",
+    ),
+    _door(
+        name="may compile: the survivor's Patient, now",
+        old=f" AND r.type = {{patient_type}}\n                {_MADE_NOW}",
+        new=" AND r.type = {patient_type}",
+    ),
+    _door(
+        name="may compile: a Patient, the survivor's",
+        old="r.patient = survivor AND r.type = {patient_type}",
+        new="r.type = {patient_type}",
     ),
     _door(
         name="may compile: a row about the survivor too, now",

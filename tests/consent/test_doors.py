@@ -42,6 +42,7 @@ from tests.consent.rows import (
 
 Connection = psycopg.Connection[Any]
 CONSENT_TYPE = registry.type_code("Consent")
+PATIENT_TYPE = registry.type_code("Patient")
 TASK_TYPE = registry.type_code("Task")
 CONSENT, PERSON = 400, replace(CALLER, closure=(PATIENT,), organization=None)
 OWN = replace(CALLER, organization=CUSTODIAN)
@@ -294,6 +295,8 @@ NOTHING_WRITTEN: dict[str, tuple[Json, str]] = {
     "a row about the survivor too": ({"patient": OTHER, "co_subjects": [PATIENT]}, "true"),
     "a row of somebody else": ({"patient": OTHER}, "false"),
     "a Consent of somebody else": ({"type": CONSENT_TYPE, "patient": OTHER}, "false"),
+    "the survivor's Patient": ({"type": PATIENT_TYPE}, "true"),
+    "a Patient of somebody else": ({"type": PATIENT_TYPE, "patient": OTHER}, "false"),
     "an officer's policy": ({"patient": None, "officer": True}, "true"),
     "a policy of no officer": ({"patient": None, "officer": False}, "false"),
     "an officer's Consent of somebody": ({"patient": OTHER, "officer": True}, "false"),

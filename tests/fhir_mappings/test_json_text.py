@@ -51,7 +51,10 @@ def test_a_number_computes_as_a_decimal_and_survives_copies() -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_characters="\0")),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text(st.characters(codec="utf-8", exclude_characters="\0")),
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc"), inner),
         max_leaves=20,
     )

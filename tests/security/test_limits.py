@@ -12,6 +12,7 @@ import pytest
 
 from app.errors import FhirError, IssueCode
 from app.main import create_app
+from app.routers.deadline import Deadlines
 from app.security.rate import RateLimit
 from app.settings import Settings
 from app.storage.rate_windows import RateWindows
@@ -132,7 +133,7 @@ async def test_when_every_connection_is_taken_requests_wait_and_then_are_told_to
     world: World, owner: asyncpg.Connection
 ) -> None:
     patient = await new_patient(world[RIVER])
-    world.service.settings = world.service.settings.model_copy(update={"request_timeout_ms": 400})
+    longer, world.service.deadlines = world.service.deadlines, Deadlines(world.service.loop, 0.4)
     async with owner.transaction():
         await owner.execute("LOCK TABLE tl.resource IN ACCESS EXCLUSIVE MODE")
         answers = await asyncio.gather(
@@ -141,9 +142,8 @@ async def test_when_every_connection_is_taken_requests_wait_and_then_are_told_to
         )
     assert {a.status_code for a in answers} == {503}
     assert all(a.headers["retry-after"] == "1" for a in answers)
-    world.service.settings = world.service.settings.model_copy(
-        update={"request_timeout_ms": 20_000}
-    )
+    world.service.deadlines.close()
+    world.service.deadlines = longer
     after = await asyncio.gather(*(world[RIVER].get(f"/Patient/{patient}") for _ in range(40)))
     assert {a.status_code for a in after} == {200}
 
