@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ pytest_plugins = ("tests.silence",)
 os.environ.setdefault("TL_KEY_SECRET", "of the tests of this process only: 0123456789")
 # Services in the tests' own process answer at once; those that run as programs do as users' do.
 os.environ.setdefault("TL_ANSWER_BEAT_MS", "0")
+
+_ROOM = 4 * 1024**3
+"""Bytes free in memory where test clusters are put there."""
 
 SERVICE_ROLE = "throughline_service"
 SERVICE_PASSWORD = "test"
@@ -77,6 +81,21 @@ class Database:
     service_url: str
 
 
+def _quick() -> str | None:
+    """A folder in memory where there is one with room: each test's database is copied file by file."""
+    memory = Path("/dev/shm")
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM:
+        return str(memory)
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`-m database`: what another server than the embedded one would tell more about."""
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker("database")
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
@@ -85,7 +104,7 @@ def cluster() -> Iterator[Cluster]:
         yield Cluster(given, worker)
         return
     # Not pytest's own temporary folder: it is closed to the account that PostgreSQL runs as.
-    with tempfile.TemporaryDirectory(prefix="tl-cluster-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tl-cluster-", dir=_quick()) as folder:
         Path(folder).chmod(0o711)
         server = EmbeddedPostgres(Path(folder) / worker, durable=False)
         url = server.start()

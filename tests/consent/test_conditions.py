@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 
@@ -598,16 +599,20 @@ async def test_reads_that_go_together_are_each_their_callers(
 
 
 async def test_a_statement_finds_nothing_for_a_caller_whose_memberships_have_changed(
-    owner: psycopg.Connection[Any], opened: Opened
+    owner: psycopg.Connection[Any], opened: Opened, conditions: Database
 ) -> None:
+    """As the service, and as one whom no policy binds: policies see no caller then, and would hide it."""
     _everywhere(owner)
+    unbound = await asyncpg.connect(conditions.admin_url)
     condition = predicate.for_query("x")
     one = OneRow("x.rid", "tl.resource", condition)
     for body in (f"SELECT x.rid FROM tl.resource x WHERE {condition}", one):
         for epoch, there in ((5, True), (4, False)):
             asking = replace(CALLER, epoch=epoch)
-            row = await opened.pool.fetchrow(entered(body), *asking.parameters())
-            assert (row["fresh"], bool(row["there"])) == (there, there)
+            for connection in (opened.pool, unbound):
+                row = await connection.fetchrow(entered(body), *asking.parameters())
+                assert (row["fresh"], bool(row["there"])) == (there, there)
+    await unbound.close()
 
 
 def test_a_token_without_narrower_scopes_leaves_the_statement_as_it_is() -> None:
