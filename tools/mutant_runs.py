@@ -45,6 +45,9 @@ LOADED = (*PLUGINS, "asyncpg", "httpx", "hypothesis", "psycopg", "uvicorn", "app
 """What takes long to load."""
 
 SECONDS = 600
+BROKE_OFF = "no test: the run broke off"
+"""What failed where pytest itself did: the packages were made anew meanwhile, say. It notices no deletion."""
+
 _TEMPLATE = "tl_mutants"
 _TOLD, _FOUND = "told.txt", "found.json"
 """What the last run of the tests said, beside the copy of the tree, and what it came to."""
@@ -67,6 +70,8 @@ class Run:
     @property
     def senseless(self) -> str | None:
         """The error by which a test failed, where that is none of a service that runs."""
+        if self.failed == BROKE_OFF:
+            return BROKE_OFF
         found = _SENSELESS.search(self.told)
         return found[0] if found else None
 
@@ -217,7 +222,7 @@ class Ground:
             forked.join()
             return Run(1, "a test that never ended")
         if not (self.tree / _FOUND).exists():
-            return Run(1, "no test: the run broke off", (self.tree / _TOLD).read_text()[-3000:])
+            return Run(1, BROKE_OFF, (self.tree / _TOLD).read_text()[-3000:])
         return Run(**json.loads((self.tree / _FOUND).read_text()))
 
     def is_sound(self, tests: Sequence[str]) -> bool:
