@@ -327,7 +327,7 @@ _SCOPES = (
         "the type of a constrained scope",
         SCOPES,
         'f"{row}.type = {type_code}", *tests',
-        "*tests",
+        'f"{type_code} IS NOT NULL", *tests',
     ),
     Mutant("the constraint of a scope", SCOPES, ", *tests]", "]"),
     Mutant("a constraint is the row's own", SCOPES, "scoped.rid = {row}.rid AND ", ""),
