@@ -186,20 +186,6 @@ class Service:
         The audit row is durable before the answer leaves; where it cannot be written nothing is answered.
         """
         since = time.monotonic_ns()
-        response = await self._exchange(request, interaction, letter, type_, id_, work)
-        if not _tells_what_is_seen(request, interaction, response) and inner_of(request) is None:
-            await self.pacing.beat(since)
-        return response
-
-    async def _exchange(
-        self,
-        request: Request,
-        interaction: str,
-        letter: str,
-        type_: str | None,
-        id_: str | None,
-        work: Callable[[Caller, Seen], Awaitable[Response]],
-    ) -> Response:
         seen, claims = Seen(), None
         inner = inner_of(request)
         # What the requests inside a Bundle show is noted with that Bundle's own.
@@ -275,13 +261,15 @@ class Service:
             inner.audit.extend(rows)
             return response
         if not await self.write_down(*rows):
-            return error_response(
+            response = error_response(
                 fhir_error(
                     IssueCode.TRANSIENT,
                     "The access could not be written down, so nothing is answered; try again later.",
                     headers=(("Retry-After", "5"),),
                 )
             )
+        if not _tells_what_is_seen(request, interaction, response):
+            await self.pacing.beat(since)
         return response
 
     async def _tell_emergency(self, claims: VerifiedClaims, caller: Caller, seen: Seen) -> None:

@@ -110,7 +110,6 @@ class AuditWriter:
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
-            self._wake.clear()
             known = 0
             while known < len(self._waiting):
                 # Whoever is about to write: one COPY for all of them costs little more than for one.
