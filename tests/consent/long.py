@@ -21,6 +21,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from app.commands.databases import write_privately
 from tests.consent.agreement import QUESTIONS, Compared
 from tests.consent.chance import Chance
 from tests.consent.shrinking import printed, shrink
@@ -96,7 +97,7 @@ def run(progress: Path, wanted: int, processes: int) -> int:
         state["situations"] += block.situations
         state["consents"] += block.consents
         state["permits"] += block.permits
-        _keep(progress, state)
+        write_privately(progress, json.dumps(state))
         if block.differs is not None:
             print(report(seed, block.differs))
             return 1
@@ -115,14 +116,8 @@ def begin(progress: Path, wanted: int, seed: int | None) -> None:
             return
     chosen = secrets.randbelow(10**9) if seed is None else seed
     progress.parent.mkdir(parents=True, exist_ok=True)
-    _keep(progress, {"seed": chosen, "situations": 0, "consents": 0, "permits": 0})
-
-
-def _keep(progress: Path, state: dict[str, int]) -> None:
-    """Whole or not at all: a run may be ended while it writes."""
-    written = progress.with_suffix(".new")
-    written.write_text(json.dumps(state))
-    written.replace(progress)
+    begun = {"seed": chosen, "situations": 0, "consents": 0, "permits": 0}
+    write_privately(progress, json.dumps(begun))
 
 
 def main() -> int:

@@ -27,6 +27,7 @@ from typing import Self
 
 import uvloop
 
+from app.commands.databases import write_privately
 from app.commands.serving import end_with, keep_what_start_up_made
 from app.embedded import EmbeddedPostgres
 from app.storage import migrate
@@ -72,9 +73,7 @@ class Progress:
         """A block agreed: written at once, whole or not at all."""
         self.blocks[number] = requests
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".new")
-        draft.write_text(json.dumps({"seed": self.seed, "blocks": self.blocks}))
-        draft.replace(self.path)
+        write_privately(self.path, json.dumps({"seed": self.seed, "blocks": self.blocks}))
 
 
 @dataclass(frozen=True, slots=True)
