@@ -5,6 +5,8 @@ PYTHON ?= python3
 UV ?= uv
 BIN := .venv/bin
 STAMP := .venv/.bootstrapped
+# Else each program compiles all its source anew at each start, which is a third of it.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +28,7 @@ check: $(STAMP) ## Format, lint, types and layers, without running anything
 	@$(BIN)/python -m tools.migration_rule
 
 test: check ## Check, then run every test on a real database
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 fuzz: $(STAMP) ## Compare a million random situations with the independent oracle; resumes (SEED=n repeats a run)
 	$(BIN)/python -m tests.consent.long $(if $(SEED),--seed $(SEED))

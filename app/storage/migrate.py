@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
-from alembic import command
-from alembic.config import Config
 from psycopg import sql
 
 from app import __version__
@@ -245,6 +243,17 @@ def at_this_release(connection: psycopg.Connection, service_role: str) -> bool:
     return known is not None and known[0] == release(service_role)
 
 
+def _make_tables(url: str) -> None:
+    # Imported here: a quarter of a start went into it, and nearly every start finds the tables made.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_migrations()))
+    config.attributes["url"] = url
+    command.upgrade(config, "head")
+
+
 def _roles(connection: psycopg.Connection, service_role: str, service_password: str | None) -> None:
     for role, options in ((KEEPER, "NOLOGIN"), (READERS, "NOLOGIN"), (service_role, "LOGIN")):
         found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
@@ -303,13 +312,11 @@ def upgrade(url: str, service_role: str, service_password: str | None = None) ->
     Safe to repeat and to run from several processes: an advisory lock holds the others back.
     NewerDatabaseError where a later release has migrated it.
     """
-    config = Config()
-    config.set_main_option("script_location", str(_migrations()))
-    config.attributes["url"] = url
     with psycopg.connect(url, autocommit=True) as lock:
         lock.execute("SELECT pg_advisory_lock(7401)")
         _refuse_newer(lock)
-        command.upgrade(config, "head")
+        if not at_this_release(lock, service_role):
+            _make_tables(url)
         _make_roles(url, service_role, service_password)
         with psycopg.connect(url) as connection:
             text = routine_text(service_role)

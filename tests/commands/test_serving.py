@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -123,14 +125,20 @@ def test_the_tour_says_how_to_start_the_service(state: Path) -> None:
     assert "throughline demo" in done.stdout
 
 
-def test_help_and_its_commands_come_without_loading_the_service() -> None:
-    import subprocess
-    import sys
+def _loaded(by: str, of: set[str]) -> str:
+    code = f"import sys, {by}; print(sorted({{m.partition('.')[0] for m in sys.modules}} & {of!r}))"
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
-    code = (
-        "import sys, app.cli; "
-        "print(sorted({m.partition('.')[0] for m in sys.modules} "
-        "& {'fastapi', 'asyncpg', 'sqlalchemy', 'pydantic', 'uvicorn', 'fhir'}))"
+
+def test_help_and_its_commands_come_without_loading_the_service() -> None:
+    heavy = {"fastapi", "asyncpg", "sqlalchemy", "pydantic", "uvicorn", "fhir"}
+    assert _loaded("app.cli", heavy) == "[]"
+
+
+def test_the_service_starts_without_loading_what_only_a_migration_needs() -> None:
+    assert (
+        _loaded("app.commands.serving", {"alembic", "mako", "sqlalchemy", "uvicorn"})
+        == "['uvicorn']"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
