@@ -211,6 +211,12 @@ _FURTHER_SUBJECTS = (
         "bool_and({granted})",
     ),
     Mutant(
+        "reads by key: about nobody else",
+        PREDICATE,
+        "({row}.co_subjects IS NULL AND (EXISTS",
+        "((EXISTS",
+    ),
+    Mutant(
         "the further subject's own grants",
         PREDICATE,
         '"co_granted", "other.subject", inputs',
@@ -259,9 +265,24 @@ _RESIDUAL = (
     Mutant(
         "residual: a version's own codes",
         ROUTINES,
-        "CASE WHEN row_codes IS NOT NULL THEN row_codes && args",
-        "CASE WHEN row_codes IS NOT NULL AND false THEN row_codes && args",
+        "CASE WHEN row_codes IS NOT NULL THEN row_codes && args\n",
+        "CASE WHEN row_codes IS NOT NULL AND false THEN row_codes && args\n",
     ),
+    Mutant(
+        "codes alone: a version's own",
+        ROUTINES,
+        "CASE WHEN row_codes IS NOT NULL THEN row_codes && args ELSE",
+        "CASE WHEN row_codes IS NOT NULL AND false THEN row_codes && args ELSE",
+    ),
+    Mutant(
+        "codes alone: negation",
+        ROUTINES,
+        "RETURN (clauses #>> '{0,0,0}')::boolean\n      <> CASE",
+        "RETURN false <> CASE",
+    ),
+    Mutant("codes alone: no literal beside", ROUTINES, " AND clauses -> 0 -> 1 IS NULL"),
+    Mutant("codes alone: no clause beside", ROUTINES, " AND clauses -> 1 IS NULL THEN", " THEN"),
+    Mutant("codes alone: codes", ROUTINES, "clauses #>> '{0,0,1}' = 'codes' AND "),
     Mutant(
         "residual: a version's own references",
         ROUTINES,

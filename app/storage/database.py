@@ -169,8 +169,8 @@ class Database:
         self._searching = searching
         self._keyed = keyed
         self._planned = planned
-        self._grouped: GroupedReads[tuple[OneRow, str, Caller], asyncpg.Record] = GroupedReads(
-            self._group
+        self._grouped: GroupedReads[tuple[tuple[OneRow, ...], str, Caller], asyncpg.Record] = (
+            GroupedReads(self._group)
         )
 
     @classmethod
@@ -276,24 +276,27 @@ class Database:
         yield "reads", *self._keyed.connections
 
     async def fetch_grouped(
-        self, caller: Caller, one: OneRow, several: str, key: Key
+        self, caller: Caller, alone: tuple[OneRow, ...], several: str, key: Key
     ) -> asyncpg.Record | None:
         """The row of one (type code, id), read together with what else this caller reads at the moment.
 
-        one: as for `fetch`, over type $7::smallint and id $8::text, for what is read alone. several: over types
-        $7::smallint[] and ids $8::text[]; a row's `place` counts from 1. StaleClosure: memberships changed.
+        alone: as for `fetch`, over type $7::smallint and id $8::text, for what is read alone; each is asked
+        where those before it have found nothing. several: over types $7::smallint[] and ids $8::text[]; a row's
+        `place` counts from 1. StaleClosure: memberships changed.
         """
         # By identity, which one token's requests share; while a group waits it holds its caller.
         group = (several, id(caller))
-        return await self._grouped.read((one, several, caller), group, key)
+        return await self._grouped.read((alone, several, caller), group, key)
 
     async def _group(
-        self, asked: tuple[OneRow, str, Caller], keys: Sequence[Key]
+        self, asked: tuple[tuple[OneRow, ...], str, Caller], keys: Sequence[Key]
     ) -> list[tuple[int, asyncpg.Record]]:
-        one, several, caller = asked
+        alone, several, caller = asked
         if len(keys) == 1:
-            rows = await self.fetch(caller, one, *keys[0], by_key=True)
-            return [(0, row) for row in rows]
+            for one in alone:
+                if rows := await self.fetch(caller, one, *keys[0], by_key=True):
+                    return [(0, rows[0])]
+            return []
         types, ids = [code for code, _ in keys], [id_ for _, id_ in keys]
         rows = await self.fetch(caller, several, types, ids, by_key=True)
         return [(row["place"] - 1, row) for row in rows]

@@ -133,7 +133,7 @@ DROP VIEW IF EXISTS {view};
 CREATE VIEW {view} AS SELECT {columns} FROM tl.resource;
 ALTER VIEW {view} OWNER TO {READERS};
 GRANT USAGE ON SCHEMA tl TO {READERS};
-GRANT SELECT ({columns}) ON tl.resource TO {READERS};
+GRANT SELECT ON tl.resource TO {READERS};
 GRANT SELECT ON tl.consent_grant TO {READERS};
 GRANT SELECT ON {view} TO {service_role};
 DROP POLICY IF EXISTS by_key ON tl.resource;

@@ -146,7 +146,21 @@ def seen(owner: psycopg.Connection[Any], caller: Caller = CALLER, action: int = 
         count = owner.execute(statement.encode(), values).fetchone()
         found += [table] if count and count[0] else []
     assert _counted(owner, who, values) == ("resource" in found)
+    assert _by_key(owner, who, values) == ("resource" in found and _about_one(owner))
     return found
+
+
+def _about_one(owner: psycopg.Connection[Any]) -> bool:
+    about = "SELECT patient IS NOT NULL AND co_subjects IS NULL FROM tl.resource WHERE rid = %s"
+    return owner.execute(about, (ROW,)).fetchone() == (True,)
+
+
+def _by_key(owner: psycopg.Connection[Any], who: predicate.CallerSql, values: Json) -> bool:
+    """Whether a read that goes alone finds the row by its first statement (`app.storage.resources`)."""
+    asked = f"g.actions & {who.action} <> 0 AND g.purposes & {who.purpose} <> 0"
+    text = predicate.about_one("x", who, asked)
+    found = f"SELECT count(*) FROM tl.resource x WHERE x.rid = {ROW} AND {text}"
+    return owner.execute(found.encode(), values).fetchone() == (1,)
 
 
 def _counted(owner: psycopg.Connection[Any], who: predicate.CallerSql, values: Json) -> int:

@@ -258,27 +258,35 @@ def residual(*clauses: list[list[Any]]) -> Json:
     return {"residual": list(clauses)}
 
 
+# Codes alone are judged apart from codes among other clauses.
+BESIDE = pytest.mark.parametrize(
+    "beside", [[], [[[False, "types", [TYPE]]]]], ids=["alone", "of two"]
+)
+
+
+@BESIDE
 @pytest.mark.parametrize("operator", HOLDING)
 def test_a_literal_that_holds_holds_and_its_negation_does_not(
-    owner: psycopg.Connection[Any], operator: str
+    owner: psycopg.Connection[Any], operator: str, beside: list[Any]
 ) -> None:
     store(owner)
-    grant(owner, **residual([[False, operator, HOLDING[operator]]]))
+    grant(owner, **residual([[False, operator, HOLDING[operator]]], *beside))
     assert seen(owner) == BOTH
     owner.execute("DELETE FROM tl.consent_grant")
-    grant(owner, **residual([[True, operator, HOLDING[operator]]]))
+    grant(owner, **residual([[True, operator, HOLDING[operator]]], *beside))
     assert seen(owner) == []
 
 
+@BESIDE
 @pytest.mark.parametrize(("operator", "args"), FAILING)
 def test_a_literal_that_fails_fails_and_its_negation_does_not(
-    owner: psycopg.Connection[Any], operator: str, args: list[Any]
+    owner: psycopg.Connection[Any], operator: str, args: list[Any], beside: list[Any]
 ) -> None:
     store(owner)
-    grant(owner, **residual([[False, operator, args]]))
+    grant(owner, **residual([[False, operator, args]], *beside))
     assert seen(owner) == []
     owner.execute("DELETE FROM tl.consent_grant")
-    grant(owner, **residual([[True, operator, args]]))
+    grant(owner, **residual([[True, operator, args]], *beside))
     assert seen(owner) == BOTH
 
 
@@ -303,6 +311,16 @@ def test_a_clause_holds_by_any_literal_and_a_residual_by_every_clause(
     assert seen(owner) == []
 
 
+@pytest.mark.parametrize("clauses", [[["fails", "holds"]], [["holds"], ["fails"]]])
+def test_codes_come_first_and_what_is_beside_them_is_asked_as_well(
+    owner: psycopg.Connection[Any], clauses: list[list[str]]
+) -> None:
+    store(owner)
+    by_codes = {"holds": [False, "codes", [CODE]], "fails": [False, "codes", [CODE + 1]]}
+    grant(owner, **residual(*([by_codes[each] for each in clause] for clause in clauses)))
+    assert seen(owner) == (BOTH if len(clauses) == 1 else [])
+
+
 @pytest.mark.parametrize("negated", [False, True])
 def test_an_operator_that_this_database_does_not_know_refuses(
     owner: psycopg.Connection[Any], negated: bool
@@ -321,6 +339,7 @@ def test_a_row_of_no_known_time_lies_within_no_period(owner: psycopg.Connection[
     assert seen(owner) == BOTH
 
 
+@BESIDE
 @pytest.mark.parametrize(
     ("operator", "version_of_it", "args"),
     [
@@ -330,12 +349,16 @@ def test_a_row_of_no_known_time_lies_within_no_period(owner: psycopg.Connection[
     ],
 )
 def test_a_superseded_version_is_judged_by_what_it_carried_itself(
-    owner: psycopg.Connection[Any], operator: str, version_of_it: Json, args: list[int]
+    owner: psycopg.Connection[Any],
+    operator: str,
+    version_of_it: Json,
+    args: list[int],
+    beside: list[Any],
 ) -> None:
     store(owner)
     (column, values), *_ = version_of_it.items()
     owner.execute(f"UPDATE tl.resource_history SET {column} = %s".encode(), (values,))
-    grant(owner, **residual([[False, operator, args]]))
+    grant(owner, **residual([[False, operator, args]], *beside))
     assert seen(owner) == ["resource_history"]
 
 
@@ -444,8 +467,45 @@ def test_what_is_asked_once_a_row_is_not_planned_once_a_row(
 
 
 @pytest.mark.parametrize(
-    "table", [BY_KEY, *(t for t in POLICED if t not in ("consent_grant", "audit_entry"))]
+    "about", [{"patient": None, "open": True}, {"co_subjects": [OTHER]}], ids=["nobody", "two"]
 )
+def test_the_view_of_reads_by_key_shows_nothing_that_is_not_about_one_survivor(
+    owner: psycopg.Connection[Any], conditions: Database, about: Json
+) -> None:
+    store(owner, **about)
+    grant(owner)
+    grant(owner, patient=OTHER)
+    assert _count(conditions, "resource", CALLER) == 1
+    assert _count(conditions, BY_KEY, CALLER) == 0
+
+
+@pytest.mark.parametrize(
+    ("about", "granted", "expected"),
+    [
+        ({}, (PATIENT,), True),
+        ({}, (OTHER,), False),
+        ({"patient": None, "open": True}, (), True),
+        ({"patient": None, "open": False}, (PATIENT,), False),
+        ({"co_subjects": [OTHER]}, (PATIENT, OTHER), True),
+        ({"co_subjects": [OTHER]}, (PATIENT,), False),
+    ],
+    ids=str,
+)
+async def test_a_read_alone_finds_what_is_about_one_survivor_several_or_nobody(
+    owner: psycopg.Connection[Any],
+    opened: Opened,
+    about: Json,
+    granted: tuple[int, ...],
+    expected: bool,
+) -> None:
+    store(owner, **about)
+    for patient in granted:
+        grant(owner, patient=patient)
+    found = await resources.read(opened, replace(CALLER, epoch=5), TYPE, f"x{ROW}")
+    assert (found is not None) == expected
+
+
+@pytest.mark.parametrize("table", [t for t in POLICED if t not in ("consent_grant", "audit_entry")])
 def test_an_open_entry_is_shown_to_every_caller_and_to_nobody_where_no_caller_is_set(
     owner: psycopg.Connection[Any], conditions: Database, table: str
 ) -> None:

@@ -79,21 +79,23 @@ async def _record(world: World, observations: int) -> tuple[str, list[str], str]
     return patient, made, answer.json()["id"]
 
 
-async def test_a_read_is_one_statement_for_every_caller_and_every_outcome(
+async def test_a_read_is_one_statement_and_one_more_where_nothing_is_found_hidden_or_missing(
     world: World, statements: Callable[[], Any]
 ) -> None:
     _, (made, *_), _ = await _record(world, 1)
-    for name, id_, status in (
-        (RIVER, made, 200),
-        (HARBOR, made, 200),
-        (LEGAL, made, 404),
-        (RIVER, "missing", 404),
+    for name, path, status, count in (
+        (RIVER, f"Observation/{made}", 200, 1),
+        (HARBOR, f"Observation/{made}", 200, 1),
+        (LEGAL, f"Observation/{made}", 404, 2),
+        (RIVER, "Observation/missing", 404, 2),
+        (LEGAL, f"Organization/{RIVER}", 200, 1),
+        (LEGAL, "Organization/missing", 404, 1),
     ):
-        await world[name].get(f"/Observation/{id_}")
+        await world[name].get(f"/{path}")
         with statements() as heard:
-            answer = await world[name].get(f"/Observation/{id_}")
+            answer = await world[name].get(f"/{path}")
         assert answer.status_code == status
-        assert len(heard) == 1, heard
+        assert len(heard) == count, heard
 
 
 async def test_searches_includes_and_packages_send_as_many_statements_for_nine_as_for_one(

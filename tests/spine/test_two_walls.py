@@ -67,13 +67,14 @@ async def test_without_the_predicate_the_database_refuses(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patient, made = await _survivor(world)
-    names = ("_READ", "_READ_GROUP", "_HISTORY", "_VREAD")
+    names = ("_READ", "_READ_ABOUT_ONE", "_READ_GROUP", "_HISTORY", "_VREAD")
     texts = {name: getattr(resources, name) for name in names}
     bare = "($1::bigint[] IS NOT NULL AND $2::bigint[] IS NOT NULL)"
     wholes = (
         predicate.for_query("x", version=True),
         predicate.for_query("x"),
         predicate.for_query("r"),
+        predicate.keyed_for_query("x"),
     )
     for name, text in texts.items():
         stripped = text.condition if isinstance(text, OneRow) else text
