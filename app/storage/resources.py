@@ -13,6 +13,7 @@ from app.storage import elements, predicate
 from app.storage.database import Caller, Database, OneRow, Reader, WriteConnection
 
 _COLUMNS = "x.rid, x.version, x.last_updated, x.deleted"
+_DIRECTORY: Final = frozenset(map(registry.type_code, registry.DIRECTORY_TYPES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,6 @@ _HISTORY = (
     f"AND {predicate.for_query('r')} AND {elements.hidden('r', predicate.PARAMETERS)} IS NULL"
 )
 _VREAD = f"{_READ} AND x.version = $9::integer UNION ALL {_HISTORY} AND x.version = $9::integer"
-
-
-_DIRECTORY: Final = frozenset(map(registry.type_code, registry.DIRECTORY_TYPES))
 
 
 def _alone(type_code: int) -> tuple[OneRow, ...]:
