@@ -19,9 +19,12 @@ from app.commands import databases, exposure
 from app.commands.errors import CommandError
 from app.security.sealing import FILE
 from app.settings import Settings, SettingsError
-from app.storage import health
-from app.storage.database import LANES
+from app.storage import audit, health
+from app.storage.database import LANES, PLANNED
 from app.storage.health import Check
+
+_APART: Final = LANES + PLANNED + audit.LANES + 1
+"""Connections of a process besides its two pools; the last hears notices."""
 
 _ROOM: Final = 512 * 1024 * 1024
 """Bytes free below which PostgreSQL may soon stop to take writes."""
@@ -84,7 +87,7 @@ def _port(settings: Settings) -> Check:
 
 def _database(settings: Settings) -> Iterator[Check]:
     wanted = health.Wanted(
-        settings.service_role, settings.workers * (2 * settings.pool_max + LANES + 1)
+        settings.service_role, settings.workers * (2 * settings.pool_max + _APART)
     )
     try:
         with databases.as_it_is(settings) as url:

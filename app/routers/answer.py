@@ -51,7 +51,7 @@ class _FhirResponse(Response):
     def __init__(self, body: bytes, status: int, headers: Iterable[tuple[str, str]]) -> None:
         self.status_code, self.body, self.background = status, body, None
         raw = [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in headers]
-        given = dict(raw)
+        given = {name for name, _ in raw}
         raw.extend([each for each in _ALWAYS if each[0] not in given])
         if status not in (204, 304):
             raw.append((b"content-length", b"%d" % len(body)))
@@ -81,7 +81,8 @@ def media_type(request: Request) -> str:
 def http_date(moment: datetime) -> str:
     """A UTC instant as HTTP writes it (RFC 9110 section 5.6.7); whatever the process's locale."""
     at = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return f"{_http_day(at.toordinal())}{at.isoformat(timespec='seconds')[11:19]} GMT"
+    # Not by isoformat, which looks for the zone's offset first and takes three times as long.
+    return f"{_http_day(at.toordinal())}{at.hour:02d}:{at.minute:02d}:{at.second:02d} GMT"
 
 
 @lru_cache(maxsize=4096)

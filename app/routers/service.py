@@ -243,7 +243,7 @@ class Service:
             practitioner=claims.identity.practitioner if claims else None,
             purpose=claims.purpose if claims else None,
             emergency_reason=claims.emergency_reason if claims else None,
-            type=registry.type_code(type_) if type_ and registry.is_resource_type(type_) else None,
+            type=registry.CODES.get(type_) if type_ else None,
             resource_id=id_[:64] if id_ else None,
             rids=seen.rids or None,
             query=seen.query
@@ -251,7 +251,7 @@ class Service:
             or None,
             request_id=request_id(),
         )
-        rows = [row, *seen.inner, *(_entry_row(row, each) for each in seen.entries)]
+        rows = [row, *seen.inner, *[_entry_row(row, each) for each in seen.entries]]
         response = shape(response, wanted if inner is None else wanted.inside(), interaction)
         if request.method == "HEAD":
             # What a GET would answer, its length too, without its body (RFC 9110 section 9.3.2).

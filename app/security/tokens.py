@@ -151,9 +151,10 @@ class TokenVerifier:
             raise refuse("none was sent")
         token = authorization[7:].strip()
         digest = hashlib.sha256(token.encode()).digest()
-        if self._keys() is not self._known_by:
+        keys = self._keys()
+        if keys is not self._known_by:
             # Keys have changed: what an old one signed is looked at again.
-            self._known_by = self._keys()
+            self._known_by = keys
             self._known.clear()
         claims = self._known.get(digest) or self._outside.get(digest)
         if claims is None:

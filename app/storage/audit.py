@@ -1,11 +1,12 @@
 """Audit rows, durable before the answer leaves: group commit by COPY, without linger, chained by hash.
 
 While one batch is being copied the next one gathers; a request waits for the commit of its own
-batch. When the copy fails every request of the batch fails: nothing is answered unaudited. The writer has a
-connection of its own, so that a busy pool never keeps an answer from being written down.
+batch. When the copy fails every request of the batch fails: nothing is answered unaudited. The writer has
+connections of its own, so that a busy pool never keeps an answer from being written down.
 
-Each process writes a *lane* of its own, held by an advisory lock, so that processes never wait for each
-other: a row's hash covers the row and the hash before it in its lane (`app.storage.audit_chain`).
+Each connection writes a *lane* of its own, held by an advisory lock, so that nobody waits for anybody else's
+batch: a row's hash covers the row and the hash before it in its lane (`app.storage.audit_chain`). A process has
+`LANES`: where a disk takes long to make a batch durable, the next one is on its way meanwhile.
 """
 
 from __future__ import annotations
@@ -14,13 +15,19 @@ import asyncio
 import contextlib
 from datetime import datetime
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import asyncpg
 
 from app import metrics
 from app.ending import end
 from app.storage.audit_chain import COLUMNS, chained
+
+LANES: Final = 2
+"""Lanes of a process, and so batches under way at once."""
+
+LATE_SECONDS: Final = 0.002
+"""A batch goes beside another once that has been under way for so long: before, it rather gathers more."""
 
 _CONNECT_SECONDS: Final = 5
 _LOST: Final = (
@@ -32,6 +39,10 @@ _LOST: Final = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
 )
+_TAKE_LANE: Final = """SELECT CASE WHEN $1::integer > 0 AND pg_try_advisory_lock(7402, $1::integer)
+  THEN $1::integer ELSE tl.audit_lane() END"""
+"""The lane that the connection had before, if it is free, else any."""
+
 _TEXTS: Final = ("client_id", "emergency_reason", "resource_id", "query")
 
 
@@ -66,35 +77,46 @@ def storable(row: AuditRow) -> AuditRow:
     return row._replace(**changed) if changed else row
 
 
+_Batch: TypeAlias = list[tuple[list[AuditRow], asyncio.Future[None]]]
+"""Rows that become durable together, by who waits for them."""
+
+
 class AuditWriter:
     """Gathers rows and commits them in groups; one a process."""
 
     def __init__(self, url: str) -> None:
         """url: of the service's own role."""
         self._url = url
-        self._waiting: list[tuple[list[AuditRow], asyncio.Future[None]]] = []
+        self._waiting: _Batch = []
         self._since = 0.0
         self._wake = asyncio.Event()
+        self._turn = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        self._connection: asyncpg.Connection | None = None
-        self._lane, self._seq, self._head = 0, 0, b""
+        self._free = [_Lane(url) for _ in range(LANES)]
+        self._under_way: dict[asyncio.Task[None], float] = {}
 
     async def start(self) -> None:
         """Connect and begin to write; raises what the database raises."""
-        await self._connect()
+        try:
+            for lane in self._free:
+                await lane.connect()
+        except BaseException:
+            await self.stop()
+            raise
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
         """Write what waits, then end."""
-        if self._waiting:
+        for _, done in list(self._waiting):
             with contextlib.suppress(Exception):
-                await self._waiting[-1][1]
+                await done
         if self._task is not None:
             await end(self._task)
-        if self._connection is not None:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await self._connection.close(timeout=_CONNECT_SECONDS)
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+        for lane in self._free:
+            await lane.close()
 
     async def write(self, *rows: AuditRow) -> None:
         """Return once `rows` are durable, all of them or none; raises what the database raised."""
@@ -108,8 +130,10 @@ class AuditWriter:
         await done
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._wake.wait()
+            lane = await self._next(loop)
             known = 0
             while known < len(self._waiting):
                 # Whoever is about to write: one COPY for all of them costs little more than for one.
@@ -117,28 +141,65 @@ class AuditWriter:
                 await asyncio.sleep(0)
             self._wake.clear()
             batch, self._waiting = self._waiting, []
-            since = self._since
-            if not batch:
-                continue
-            try:
-                rows = [row for each, _ in batch for row in each]
-                await self._commit(rows)
-            except Exception as error:  # noqa: BLE001 - handed to each waiting request
-                # Whether the rows are there is unknown: the next batch reads the head anew.
-                self._drop()
-                metrics.AUDIT_FAILURES.inc()
-                for _, done in batch:
-                    if not done.done():
-                        done.set_exception(error)
-            else:
-                metrics.audited(len(rows), since)
-                for _, done in batch:
-                    if not done.done():
-                        done.set_result(None)
+            task = loop.create_task(self._commit(lane, batch, self._since))
+            self._under_way[task] = loop.time()
+            task.add_done_callback(self._ended)
 
-    async def _commit(self, rows: list[AuditRow]) -> None:
+    async def _next(self, loop: asyncio.AbstractEventLoop) -> _Lane:
+        """A lane, once nothing is under way, or what began last is late."""
+        while self._under_way:
+            late = max(self._under_way.values()) + LATE_SECONDS - loop.time()
+            if self._free and late <= 0:
+                break
+            self._turn.clear()
+            timer = loop.call_later(late, self._turn.set) if self._free else None
+            await self._turn.wait()
+            if timer is not None:
+                timer.cancel()
+        return self._free.pop()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._under_way[task]
+        self._turn.set()
+
+    async def _commit(self, lane: _Lane, batch: _Batch, since: float) -> None:
+        rows = [row for each, _ in batch for row in each]
+        try:
+            await lane.commit(rows)
+        except Exception as error:  # noqa: BLE001 - handed to each waiting request
+            # Whether the rows are there is unknown: the next batch reads the head anew.
+            lane.drop()
+            self._free.insert(0, lane)  # the other one comes first: it may have its connection yet
+            metrics.AUDIT_FAILURES.inc()
+            for _, done in batch:
+                if not done.done():
+                    done.set_exception(error)
+        else:
+            self._free.append(lane)
+            metrics.audited(len(rows), since)
+            for _, done in batch:
+                if not done.done():
+                    done.set_result(None)
+
+
+class _Lane:
+    """One chain, with the connection that holds it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: asyncpg.Connection | None = None
+        self._lane, self._seq, self._head = 0, 0, b""
+
+    async def close(self) -> None:
+        """Give the lane back."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await self._connection.close(timeout=_CONNECT_SECONDS)
+
+    async def commit(self, rows: list[AuditRow]) -> None:
+        """Make rows durable, once; raises what the database raised."""
         if self._connection is not None and self._connection.is_closed():
-            self._drop()
+            self.drop()
         connection = await self._connected()
         records, head = chained(self._lane, self._seq, self._head, rows)
         try:
@@ -156,8 +217,8 @@ class AuditWriter:
         `loss` where that cannot be told, because then neither answer is safe.
         """
         lane, before = self._lane, (self._seq, self._head)
-        self._drop()
-        await self._connect()
+        self.drop()
+        await self.connect()
         if self._lane == lane and (self._seq, self._head) == (before[0] + count, head):
             return True
         if self._lane == lane and (self._seq, self._head) == before:
@@ -165,9 +226,10 @@ class AuditWriter:
         raise loss
 
     async def _connected(self) -> asyncpg.Connection:
-        return self._connection or await self._connect()
+        return self._connection or await self.connect()
 
-    async def _connect(self) -> asyncpg.Connection:
+    async def connect(self) -> asyncpg.Connection:
+        """Take a lane that is free, and read its head."""
         try:
             return await self._connect_once()
         except _LOST:
@@ -186,7 +248,7 @@ class AuditWriter:
             },
         )
         try:
-            self._lane = await connection.fetchval("SELECT tl.audit_lane()")
+            self._lane = await connection.fetchval(_TAKE_LANE, self._lane)
             head = await connection.fetchrow("SELECT * FROM tl.audit_head($1)", self._lane)
             self._seq, self._head = (head["seq"], head["hash"]) if head else (0, b"")
             await connection.execute("SELECT tl.audit_partitions_ahead()")
@@ -196,7 +258,8 @@ class AuditWriter:
         self._connection = connection
         return connection
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Cut the connection off."""
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None

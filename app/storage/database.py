@@ -154,6 +154,10 @@ def _entered_within(body: str | OneRow) -> str:
     )
 
 
+_Asked: TypeAlias = tuple[tuple[OneRow, ...], tuple[str, ...], Caller]
+"""What a group of reads is run with: see `Database.fetch_grouped`."""
+
+
 class Database:
     """The service's connections. `open` before use, `close` at the end.
 
@@ -169,9 +173,7 @@ class Database:
         self._searching = searching
         self._keyed = keyed
         self._planned = planned
-        self._grouped: GroupedReads[tuple[tuple[OneRow, ...], str, Caller], asyncpg.Record] = (
-            GroupedReads(self._group)
-        )
+        self._grouped: GroupedReads[_Asked, asyncpg.Record] = GroupedReads(self._group)
 
     @classmethod
     async def open(
@@ -276,30 +278,36 @@ class Database:
         yield "reads", *self._keyed.connections
 
     async def fetch_grouped(
-        self, caller: Caller, alone: tuple[OneRow, ...], several: str, key: Key
+        self, caller: Caller, alone: tuple[OneRow, ...], several: tuple[str, ...], key: Key
     ) -> asyncpg.Record | None:
         """The row of one (type code, id), read together with what else this caller reads at the moment.
 
-        alone: as for `fetch`, over type $7::smallint and id $8::text, for what is read alone; each is asked
-        where those before it have found nothing. several: over types $7::smallint[] and ids $8::text[]; a row's
-        `place` counts from 1. StaleClosure: memberships changed.
+        alone: as for `fetch`, over type $7::smallint and id $8::text, for what is read alone. several: over
+        types $7::smallint[] and ids $8::text[]; a row's `place` counts from 1. Each of either is asked for what
+        those before it have not found. StaleClosure: memberships changed.
         """
         # By identity, which one token's requests share; while a group waits it holds its caller.
         group = (several, id(caller))
         return await self._grouped.read((alone, several, caller), group, key)
 
-    async def _group(
-        self, asked: tuple[tuple[OneRow, ...], str, Caller], keys: Sequence[Key]
-    ) -> list[tuple[int, asyncpg.Record]]:
+    async def _group(self, asked: _Asked, keys: Sequence[Key]) -> list[tuple[int, asyncpg.Record]]:
         alone, several, caller = asked
         if len(keys) == 1:
             for one in alone:
                 if rows := await self.fetch(caller, one, *keys[0], by_key=True):
                     return [(0, rows[0])]
             return []
-        types, ids = [code for code, _ in keys], [id_ for _, id_ in keys]
-        rows = await self.fetch(caller, several, types, ids, by_key=True)
-        return [(row["place"] - 1, row) for row in rows]
+        found: list[tuple[int, asyncpg.Record]] = []
+        left = list(range(len(keys)))
+        for body in several:
+            types, ids = [keys[place][0] for place in left], [keys[place][1] for place in left]
+            rows = await self.fetch(caller, body, types, ids, by_key=True)
+            found += [(left[row["place"] - 1], row) for row in rows]
+            if len(rows) == len(left):
+                break
+            there = {place for place, _ in found}
+            left = [place for place in left if place not in there]
+        return found
 
     @asynccontextmanager
     async def write(self, caller: Caller) -> AsyncIterator[WriteConnection]:

@@ -41,10 +41,14 @@ _ASKED = "x.type = $7::smallint AND x.id = $8::text AND "
 _SHOWN = f"{_COLUMNS}, {elements.content('x')}"
 _READ = OneRow(_SHOWN, "tl.resource", f"{_ASKED}{predicate.for_query('x')}")
 _READ_ABOUT_ONE = OneRow(_SHOWN, predicate.BY_KEY, f"{_ASKED}{predicate.keyed_for_query('x')}")
-_READ_GROUP = (
-    f"SELECT w.place, {_COLUMNS}, {elements.content('x')} "
+_GROUP = (
+    f"SELECT w.place, {_SHOWN} "
     "FROM unnest($7::smallint[], $8::text[]) WITH ORDINALITY AS w(type, id, place) "
-    f"JOIN tl.resource x ON x.type = w.type AND x.id = w.id WHERE {predicate.for_query('x')}"
+    "JOIN {0} x ON x.type = w.type AND x.id = w.id WHERE {1}"
+)
+_READ_GROUP = (
+    _GROUP.format(predicate.BY_KEY, predicate.keyed_for_query("x")),
+    _GROUP.format("tl.resource", predicate.for_query("x")),
 )
 # A version may say unlabelled what the present one labels: who sees less than all of that sees no older one.
 _HISTORY = (

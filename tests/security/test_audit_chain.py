@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -15,6 +16,12 @@ from app.storage.audit_chain import verify
 from tests.spine.conftest import AGENCIES, World, new_patient
 
 RIVER = AGENCIES[0]
+
+
+@pytest.fixture(autouse=True)
+def one_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One lane a writer, so that a row's place in it is known; those who ask about two set it again."""
+    monkeypatch.setattr(audit, "LANES", 1)
 
 
 def row(number: int, **more: object) -> AuditRow:
@@ -125,6 +132,98 @@ async def test_two_processes_write_lanes_of_their_own_and_both_hold(
     found = await verify(owner)
     assert found.broken is None
     assert max(head.seq for head in found.heads if head.lane == 2) == 201
+
+
+@pytest.fixture
+async def writer(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AuditWriter]:
+    """One with two lanes, beside the service's own."""
+    monkeypatch.setattr(audit, "LANES", 2)
+    made = AuditWriter(world.database.service_url)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+class Slow:
+    """Stands for a disk on which the first batch takes until `go` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go = asyncio.Event()
+        self.batches: list[int] = []
+        real = audit._copy
+
+        async def copy(connection: asyncpg.Connection, records: list[tuple[object, ...]]) -> None:
+            self.batches.append(len(records))
+            if len(self.batches) == 1:
+                await self.go.wait()
+            await real(connection, records)
+
+        monkeypatch.setattr(audit, "_copy", copy)
+
+
+async def test_a_batch_goes_beside_one_that_takes_long(
+    writer: AuditWriter, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(monkeypatch)
+    first = asyncio.create_task(writer.write(row(1)))
+    await asyncio.sleep(0.01)
+    await asyncio.gather(*(writer.write(row(n)) for n in range(2, 7)))
+    assert not first.done()
+    await writer.write(row(7))  # by the lane that has just become free
+    slow.go.set()
+    await first
+    assert slow.batches == [1, 5, 1]
+    found = await verify(owner)
+    assert found.broken is None
+    assert {1, 6} <= {head.seq for head in found.heads}
+
+
+async def test_what_comes_while_a_batch_is_young_waits_and_goes_together(
+    writer: AuditWriter, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "LATE_SECONDS", 60.0)
+    slow = Slow(monkeypatch)
+    writing = [asyncio.create_task(writer.write(row(0)))]
+    await asyncio.sleep(0.01)
+    for n in range(1, 5):
+        writing.append(asyncio.create_task(writer.write(row(n))))
+        await asyncio.sleep(0.01)
+    slow.go.set()
+    await asyncio.gather(*writing)
+    assert slow.batches == [1, 4]
+    assert (await verify(owner)).broken is None
+
+
+async def test_a_lane_that_cannot_connect_again_leaves_the_other_to_write(
+    writer: AuditWriter, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes = list(writer._free)
+    await lanes[-1].close()  # whose turn it would be
+
+    async def refused() -> asyncpg.Connection:
+        raise asyncpg.TooManyConnectionsError
+
+    monkeypatch.setattr(lanes[-1], "connect", refused)
+    with pytest.raises(asyncpg.TooManyConnectionsError):
+        await writer.write(row(1))
+    for n in range(2, 5):
+        await writer.write(row(n))
+    assert (await verify(owner)).broken is None
+
+
+async def test_both_lanes_lost_at_once_are_had_again_and_each_row_is_there_once(
+    writer: AuditWriter, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "LATE_SECONDS", 0.0)
+    before = await owner.fetchval("SELECT count(*) FROM tl.audit_event")
+    for n in range(10):
+        await asyncio.gather(
+            *(writer.write(row(10 * n + each)) for each in range(3)),
+            _end_the_writers_session(owner),
+            *(writer.write(row(10 * n + each)) for each in range(3, 6)),
+        )
+    await _each_row_once(owner)
+    assert await owner.fetchval("SELECT count(*) FROM tl.audit_event") == before + 60
 
 
 async def _end_the_writers_session(owner: asyncpg.Connection) -> None:
