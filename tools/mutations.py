@@ -379,6 +379,20 @@ _SCOPES = (
         "if False:",
     ),
     Mutant(
+        "read whole: no element is judged apart",
+        "app/storage/elements.py",
+        "{row}.inline_masks IS NULL AND ",
+        "",
+        ("tests/redaction/test_elements.py",),
+    ),
+    Mutant(
+        "read whole: no Consent",
+        "app/storage/elements.py",
+        ' AND {row}.type <> {_CONSENT}"',
+        '"',
+        ("tests/redaction/test_grantees.py",),
+    ),
+    Mutant(
         "scopes of a read",
         DATABASE,
         "if caller.scope is not None:\n            # One",

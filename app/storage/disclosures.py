@@ -29,11 +29,11 @@ def begin() -> dict[int, int]:
 
 
 def note(told: Sequence[int]) -> None:
-    """A marked row is shown: its rid, and its markers."""
+    """A marked row is shown: its rid, and its labels."""
     noted = _NOTED.get()
     if noted is not None:
-        rid, markers = told
-        noted[rid] = noted.get(rid, 0) | markers
+        rid, labels = told
+        noted[rid] = noted.get(rid, 0) | labels & MARKERS
 
 
 def column(row: str, caller: CallerSql = predicate.PARAMETERS) -> str:
@@ -41,7 +41,7 @@ def column(row: str, caller: CallerSql = predicate.PARAMETERS) -> str:
     return (
         f"(CASE WHEN {row}.labels & {MARKERS} <> 0 AND {row}.patient IS NOT NULL "
         f"AND {row}.custodian IS DISTINCT FROM {caller.organization} "
-        f"THEN ARRAY[{row}.rid, {row}.labels & {MARKERS}] END)"
+        f"THEN ARRAY[{row}.rid, {row}.labels] END)"
     )
 
 

@@ -51,6 +51,20 @@ def content(row: str, *, version: bool = False) -> str:
     )
 
 
+WHOLE_TYPES: Final = frozenset(registry.CODES.values()) - {_CONSENT}
+"""Codes of the types whose rows may be `whole`: to ask for another finds nothing, for a statement more."""
+
+
+def whole(row: str) -> str:
+    """SQL: that none of a row's elements is judged apart, so that whoever may see the row sees all of it."""
+    return f"{row}.inline_masks IS NULL AND {row}.type <> {_CONSENT}"
+
+
+def content_of_whole(row: str) -> str:
+    """`content` for a row of which the statement itself asks that it is `whole`; quicker to make."""
+    return f"{row}.content, NULL AS hidden, NULL AS own, {disclosures.column(row)} AS told"
+
+
 def shown(row: asyncpg.Record) -> bytes:
     """The content of a row selected by `content`, as its caller may see it; what needs a notice is noted."""
     stored: bytes = row["content"]

@@ -13,7 +13,8 @@ from app.storage import elements, predicate
 from app.storage.database import Caller, Database, OneRow, Reader, WriteConnection
 
 _COLUMNS = "x.rid, x.version, x.last_updated, x.deleted"
-_DIRECTORY: Final = frozenset(map(registry.type_code, registry.DIRECTORY_TYPES))
+_ABOUT_ONE: Final = elements.WHOLE_TYPES - set(map(registry.type_code, registry.DIRECTORY_TYPES))
+"""Types of most of whose rows are whole, and about one survivor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,16 @@ def _subjects(row: asyncpg.Record) -> tuple[int, ...]:
 _ASKED = "x.type = $7::smallint AND x.id = $8::text AND "
 _SHOWN = f"{_COLUMNS}, {elements.content('x')}"
 _READ = OneRow(_SHOWN, "tl.resource", f"{_ASKED}{predicate.for_query('x')}")
-_READ_ABOUT_ONE = OneRow(_SHOWN, predicate.BY_KEY, f"{_ASKED}{predicate.keyed_for_query('x')}")
+_KEYED = f"{elements.whole('x')} AND {predicate.keyed_for_query('x')}"
+_SHOWN_WHOLE = f"{_COLUMNS}, {elements.content_of_whole('x')}"
+_READ_ABOUT_ONE = OneRow(_SHOWN_WHOLE, predicate.BY_KEY, f"{_ASKED}{_KEYED}")
 _GROUP = (
-    f"SELECT w.place, {_SHOWN} "
-    "FROM unnest($7::smallint[], $8::text[]) WITH ORDINALITY AS w(type, id, place) "
-    "JOIN {0} x ON x.type = w.type AND x.id = w.id WHERE {1}"
+    "SELECT w.place, {} FROM unnest($7::smallint[], $8::text[]) WITH ORDINALITY AS w(type, id, place) "
+    "JOIN {} x ON x.type = w.type AND x.id = w.id WHERE {}"
 )
 _READ_GROUP = (
-    _GROUP.format(predicate.BY_KEY, predicate.keyed_for_query("x")),
-    _GROUP.format("tl.resource", predicate.for_query("x")),
+    _GROUP.format(_SHOWN_WHOLE, predicate.BY_KEY, _KEYED),
+    _GROUP.format(_SHOWN, "tl.resource", predicate.for_query("x")),
 )
 # A version may say unlabelled what the present one labels: who sees less than all of that sees no older one.
 _HISTORY = (
@@ -65,7 +67,7 @@ def _alone(type_code: int) -> tuple[OneRow, ...]:
 
     Which come decides about speed alone: the last finds whatever may be seen.
     """
-    return (_READ,) if type_code in _DIRECTORY else (_READ_ABOUT_ONE, _READ)
+    return (_READ_ABOUT_ONE, _READ) if type_code in _ABOUT_ONE else (_READ,)
 
 
 async def read(database: Reader, caller: Caller, type_code: int, id_: str) -> Stored | None:

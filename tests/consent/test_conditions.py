@@ -491,7 +491,7 @@ def test_the_view_of_reads_by_key_shows_nothing_that_is_not_about_one_survivor(
     ],
     ids=str,
 )
-async def test_a_read_alone_finds_what_is_about_one_survivor_several_or_nobody(
+async def test_a_read_alone_or_with_others_finds_what_is_about_one_survivor_several_or_nobody(
     owner: psycopg.Connection[Any],
     opened: Opened,
     about: Json,
@@ -501,8 +501,13 @@ async def test_a_read_alone_finds_what_is_about_one_survivor_several_or_nobody(
     store(owner, **about)
     for patient in granted:
         grant(owner, patient=patient)
-    found = await resources.read(opened, replace(CALLER, epoch=5), TYPE, f"x{ROW}")
+    caller = replace(CALLER, epoch=5)
+    found = await resources.read(opened, caller, TYPE, f"x{ROW}")
     assert (found is not None) == expected
+    # The first goes alone, the others together.
+    ids = (f"x{ROW}", "missing", f"x{ROW}")
+    several = await asyncio.gather(*(resources.read(opened, caller, TYPE, id_) for id_ in ids))
+    assert [each is not None for each in several] == [expected, False, expected]
 
 
 @pytest.mark.parametrize("table", [t for t in POLICED if t not in ("consent_grant", "audit_entry")])

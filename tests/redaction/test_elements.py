@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -62,6 +63,15 @@ async def test_no_path_shows_a_withheld_element(record: Record) -> None:
         answer = await record.harbor.get(path)
         assert answer.status_code == 200, f"{path}: {answer.text}"
         assert_cut(answer.text)
+
+
+async def test_what_is_read_together_is_cut_as_what_is_read_alone(record: Record) -> None:
+    # The second path is whole for its reader, and is found by the first statement of a group.
+    reads = (f"/Observation/{record.ids['measured']}", f"/Encounter/{record.ids['visit']}")
+    alone = {path: (await record.harbor.get(path)).content for path in reads}
+    together = await asyncio.gather(*(record.harbor.get(path) for path in reads * 4))
+    assert [each.content for each in together] == [alone[path] for path in reads * 4]
+    assert_cut(together[0].text)
 
 
 async def test_a_cut_resource_keeps_the_rest_without_narrative_and_says_redacted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -79,6 +80,13 @@ async def test_a_grantee_sees_its_own_entries_and_no_others(shared: Record) -> N
     assert provision["purpose"][0]["code"] == "TREAT"
     assert [each["securityLabel"][0]["code"] for each in provision["provision"]] == ["PSY"]
     assert any(each["code"] == "REDACTED" for each in seen["meta"]["security"])
+
+
+async def test_consents_read_together_are_cut_as_each_alone(shared: Record) -> None:
+    path = f"/Consent/{shared.ids['both']}"
+    alone = await shared.harbor.get(path)
+    together = await asyncio.gather(*(shared.harbor.get(path) for _ in range(6)))
+    assert {each.content for each in together} == {alone.content}
 
 
 async def test_the_mark_tells_nothing_of_whether_there_are_others(shared: Record) -> None:

@@ -68,7 +68,6 @@ async def test_without_the_predicate_the_database_refuses(
 ) -> None:
     patient, made = await _survivor(world)
     names = ("_READ", "_READ_ABOUT_ONE", "_READ_GROUP", "_HISTORY", "_VREAD")
-    texts = {name: getattr(resources, name) for name in names}
     bare = "($1::bigint[] IS NOT NULL AND $2::bigint[] IS NOT NULL)"
     wholes = (
         predicate.for_query("x", version=True),
@@ -76,13 +75,23 @@ async def test_without_the_predicate_the_database_refuses(
         predicate.for_query("r"),
         predicate.keyed_for_query("x"),
     )
-    for name, text in texts.items():
-        stripped = text.condition if isinstance(text, OneRow) else text
+
+    def stripped(text: str) -> str:
+        left = text
         for whole in wholes:
-            stripped = stripped.replace(whole, bare)
-        assert "consent_grant" not in stripped
-        made_bare = replace(text, condition=stripped) if isinstance(text, OneRow) else stripped
-        assert made_bare != text
+            left = left.replace(whole, bare)
+        assert "consent_grant" not in left
+        assert left != text
+        return left
+
+    for name in names:
+        match getattr(resources, name):
+            case OneRow() as one:
+                made_bare: object = replace(one, condition=stripped(one.condition))
+            case tuple() as several:
+                made_bare = tuple(map(stripped, several))
+            case text:
+                made_bare = stripped(text)
         monkeypatch.setattr(resources, name, made_bare)
     for name in ("for_query", "walk_for_query"):
         monkeypatch.setattr(predicate, name, lambda _, **__: bare)
