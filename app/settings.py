@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     """Database connections kept open."""
 
     pool_max: int = Field(default=10, ge=1)
-    """Database connections opened at most for writing; as many again for searches, and twelve for reads."""
+    """Database connections opened at most for writing; as many again for searches, and 21 besides."""
 
     max_body_bytes: int = Field(default=10 * MEBIBYTE, ge=1)
     """Largest request body accepted, in bytes."""

@@ -30,6 +30,7 @@ LATE_SECONDS: Final = 0.002
 """A batch goes beside another once that has been under way for so long: before, it rather gathers more."""
 
 _CONNECT_SECONDS: Final = 5
+_CLOSING_SECONDS: Final = 10
 _LOST: Final = (
     ConnectionError,
     asyncpg.InterfaceError,
@@ -93,17 +94,19 @@ class AuditWriter:
         self._turn = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        self._free = [_Lane(url) for _ in range(LANES)]
+        self._lanes = [_Lane(url) for _ in range(LANES)]
+        self._free: list[_Lane] = []
         self._under_way: dict[asyncio.Task[None], float] = {}
 
     async def start(self) -> None:
         """Connect and begin to write; raises what the database raises."""
         try:
-            for lane in self._free:
+            for lane in self._lanes:
                 await lane.connect()
         except BaseException:
             await self.stop()
             raise
+        self._free = list(self._lanes)
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -114,8 +117,10 @@ class AuditWriter:
         if self._task is not None:
             await end(self._task)
         if self._under_way:
-            await asyncio.wait(self._under_way)
-        for lane in self._free:
+            await asyncio.wait(self._under_way, timeout=_CLOSING_SECONDS)
+        for task in list(self._under_way):
+            await end(task)
+        for lane in self._lanes:
             await lane.close()
 
     async def write(self, *rows: AuditRow) -> None:
@@ -174,6 +179,10 @@ class AuditWriter:
             for _, done in batch:
                 if not done.done():
                     done.set_exception(error)
+        except BaseException:
+            for _, done in batch:
+                done.cancel()
+            raise
         else:
             self._free.append(lane)
             metrics.audited(len(rows), since)

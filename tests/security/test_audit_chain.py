@@ -194,6 +194,32 @@ async def test_what_comes_while_a_batch_is_young_waits_and_goes_together(
     assert (await verify(owner)).broken is None
 
 
+async def test_a_writer_that_ends_waits_for_what_is_under_way_but_not_for_ever(
+    writer: AuditWriter, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(monkeypatch)
+    first = asyncio.create_task(writer.write(row(1)))
+    await asyncio.sleep(0.01)
+    stopping = asyncio.create_task(writer.stop())
+    await asyncio.sleep(0.01)
+    assert not stopping.done()
+    slow.go.set()
+    await stopping
+    await first
+    monkeypatch.setattr(audit, "_CLOSING_SECONDS", 0.01)
+    slow.go.clear()
+    slow.batches.clear()
+    await writer.start()
+    stuck = asyncio.create_task(writer.write(row(2)))
+    await asyncio.sleep(0.01)
+    await writer.stop()
+    with pytest.raises(asyncio.CancelledError):
+        await stuck
+    await writer.start()
+    await writer.write(row(3))
+    assert (await verify(owner)).broken is None
+
+
 async def test_a_lane_that_cannot_connect_again_leaves_the_other_to_write(
     writer: AuditWriter, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
