@@ -106,7 +106,7 @@ class AuditWriter:
         except BaseException:
             await self.stop()
             raise
-        self._free = list(self._lanes)
+        self._free = self._lanes[::-1]  # the first one comes first
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
