@@ -161,12 +161,18 @@ class Slow:
         monkeypatch.setattr(audit, "_copy", copy)
 
 
+async def _begun(writer: AuditWriter, number: int) -> asyncio.Task[None]:
+    """The writing of a row, once it has had the time to be under way."""
+    task = asyncio.create_task(writer.write(row(number)))
+    await asyncio.sleep(0.01)
+    return task
+
+
 async def test_a_batch_goes_beside_one_that_takes_long(
     writer: AuditWriter, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(monkeypatch)
-    first = asyncio.create_task(writer.write(row(1)))
-    await asyncio.sleep(0.01)
+    first = await _begun(writer, 1)
     await asyncio.gather(*(writer.write(row(n)) for n in range(2, 7)))
     assert not first.done()
     await writer.write(row(7))  # by the lane that has just become free
@@ -183,11 +189,7 @@ async def test_what_comes_while_a_batch_is_young_waits_and_goes_together(
 ) -> None:
     monkeypatch.setattr(audit, "LATE_SECONDS", 60.0)
     slow = Slow(monkeypatch)
-    writing = [asyncio.create_task(writer.write(row(0)))]
-    await asyncio.sleep(0.01)
-    for n in range(1, 5):
-        writing.append(asyncio.create_task(writer.write(row(n))))
-        await asyncio.sleep(0.01)
+    writing = [await _begun(writer, n) for n in range(5)]
     slow.go.set()
     await asyncio.gather(*writing)
     assert slow.batches == [1, 4]
@@ -198,8 +200,7 @@ async def test_a_writer_that_ends_waits_for_what_is_under_way_but_not_for_ever(
     writer: AuditWriter, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(monkeypatch)
-    first = asyncio.create_task(writer.write(row(1)))
-    await asyncio.sleep(0.01)
+    first = await _begun(writer, 1)
     stopping = asyncio.create_task(writer.stop())
     await asyncio.sleep(0.01)
     assert not stopping.done()
@@ -210,8 +211,7 @@ async def test_a_writer_that_ends_waits_for_what_is_under_way_but_not_for_ever(
     slow.go.clear()
     slow.batches.clear()
     await writer.start()
-    stuck = asyncio.create_task(writer.write(row(2)))
-    await asyncio.sleep(0.01)
+    stuck = await _begun(writer, 2)
     await writer.stop()
     with pytest.raises(asyncio.CancelledError):
         await stuck
