@@ -28,6 +28,7 @@ _ALWAYS: Final = (
     (b"content-type", f"{MEDIA_TYPE}; charset=utf-8".encode()),
     (b"cache-control", b"no-store"),
 )
+_TWO: Final = [f"{number:02d}" for number in range(60)]
 _DAYS: Final = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 _MONTHS: Final = [
     "Jan",
@@ -48,21 +49,28 @@ _MONTHS: Final = [
 class _FhirResponse(Response):
     """Starlette's own making of headers takes as long as the rest of a read's answer."""
 
-    def __init__(self, body: bytes, status: int, headers: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """headers: but for the length, names in lower case; it becomes the answer's own."""
         self.status_code, self.body, self.background = status, body, None
-        raw = [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in headers]
-        given = {name for name, _ in raw}
-        raw.extend([each for each in _ALWAYS if each[0] not in given])
         if status not in (204, 304):
-            raw.append((b"content-length", b"%d" % len(body)))
-        self.raw_headers = raw
+            headers.append((b"content-length", b"%d" % len(body)))
+        self.raw_headers = headers
 
 
 def fhir_response(
     body: bytes, *, status: int = 200, headers: Iterable[tuple[str, str]] = ()
 ) -> Response:
     """A FHIR JSON answer that no cache may keep."""
-    return _FhirResponse(body, status, headers)
+    raw = [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in headers]
+    given = {name for name, _ in raw}
+    raw.extend([each for each in _ALWAYS if each[0] not in given])
+    return _FhirResponse(body, status, raw)
+
+
+def version_response(body: bytes, version: int, last_updated: datetime) -> Response:
+    """One version as it is stored: `fhir_response` with its `version_headers`, in one step."""
+    etag, modified = b'W/"%d"' % version, http_date(last_updated).encode()
+    return _FhirResponse(body, 200, [(b"etag", etag), (b"last-modified", modified), *_ALWAYS])
 
 
 def version_headers(version: int, last_updated: datetime) -> list[tuple[str, str]]:
@@ -82,7 +90,9 @@ def http_date(moment: datetime) -> str:
     """A UTC instant as HTTP writes it (RFC 9110 section 5.6.7); whatever the process's locale."""
     at = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     # Not by isoformat, which looks for the zone's offset first and takes three times as long.
-    return f"{_http_day(at.toordinal())}{at.hour:02d}:{at.minute:02d}:{at.second:02d} GMT"
+    # And by a table of numbers, which takes half the time of a format.
+    time = f"{_TWO[at.hour]}:{_TWO[at.minute]}:{_TWO[at.second]}"
+    return f"{_http_day(at.toordinal())}{time} GMT"
 
 
 @lru_cache(maxsize=4096)

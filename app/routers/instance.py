@@ -9,7 +9,13 @@ from starlette.responses import Response
 from app.errors import IssueCode, fhir_error, not_found
 from app.fhir_mappings import registry
 from app.interactions import writing
-from app.routers.answer import fhir_response, read_patch, read_resource, version_headers
+from app.routers.answer import (
+    fhir_response,
+    read_patch,
+    read_resource,
+    version_headers,
+    version_response,
+)
 from app.routers.preconditions import if_match, unchanged
 from app.routers.service import Seen, service_of
 from app.routers.written import deleted_response, written_response
@@ -31,10 +37,10 @@ def _answer(request: Request, stored: Stored | None, seen: Seen) -> Response:
             "The resource has been deleted.",
             headers=version_headers(stored.version, stored.last_updated),
         )
-    headers = version_headers(stored.version, stored.last_updated)
     if unchanged(request, stored.version, stored.last_updated):
+        headers = version_headers(stored.version, stored.last_updated)
         return fhir_response(b"", status=304, headers=headers)
-    return fhir_response(stored.content, headers=headers)
+    return version_response(stored.content, stored.version, stored.last_updated)
 
 
 @router.head("/{type}/{id}", summary="read", include_in_schema=False)

@@ -17,8 +17,7 @@ _ABOUT_ONE: Final = elements.WHOLE_TYPES - set(map(registry.type_code, registry.
 """Types of most of whose rows are whole, and about one survivor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A version of a resource: content is what its reader is served, byte for byte; empty when deleted."""
 
     rid: int

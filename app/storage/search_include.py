@@ -89,8 +89,7 @@ async def included(
         f"AND {predicate.for_query('r')} UNION SELECT n.rid, n.type, f.round + 1 FROM reached f "
         f"CROSS JOIN LATERAL ({' UNION '.join(steps)}) AS n WHERE f.round < {rounds}) "
         f"SELECT {CONTENT} FROM (SELECT DISTINCT rid FROM reached WHERE rid <> ALL ({roots}) "
-        f"ORDER BY rid LIMIT {limit + 1}) AS i JOIN tl.resource r ON r.rid = i.rid "
-        f"AND {predicate.for_query('r')} ORDER BY r.rid",
+        f"ORDER BY rid LIMIT {limit + 1}) AS i JOIN tl.resource r ON r.rid = i.rid ORDER BY r.rid",
         *statement.arguments,
     )
     return [found(row) for row in rows]

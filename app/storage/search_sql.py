@@ -173,8 +173,8 @@ async def page(
     found_rows = await reader.fetch(
         caller,
         f"SELECT p.*, r.type, r.id, {elements.content('r')} FROM ({rows}) AS p "
-        f"JOIN tl.resource r ON r.rid = p.rid AND {predicate.for_query('r', record=walk.record is not None)} "
-        f"ORDER BY {outer}",
+        # Not asked again: a search row has the consent columns of its resource (`tl.store_search`).
+        f"JOIN tl.resource r ON r.rid = p.rid ORDER BY {outer}",
         *statement.arguments,
         # Nothing but the newest of a record, a code, a type: there is but one way to find them, and planning
         # takes longer than finding.

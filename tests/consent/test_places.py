@@ -214,10 +214,10 @@ def _(put: Put) -> None:
     put.index("token", hash=DRIVING, labels=NORMAL | labels.ELEMENT)
 
 
-@place("what a page shows", page())
+@place("the resource of a row from an element, on a page", page())
 def _(put: Put) -> None:
     put.resource(hidden=True)
-    put.index("token", hash=DRIVING)
+    put.index("token", hash=DRIVING, labels=NORMAL | labels.ELEMENT)
 
 
 @place("a row of a clause", page(StringClause((HASH,), "exact", ("x",))))

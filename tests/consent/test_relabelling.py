@@ -17,6 +17,7 @@ from app.interactions.relabel import Change, Place, Walk
 from app.storage import relabelling
 from app.storage.reindexing import keeper
 from app.storage.relabelling import Relabelled
+from tests.search_rows import strays
 from tests.spine.conftest import ACT_CODE, AGENCIES, World, actor, consent, new_patient, world
 
 __all__ = ["world"]
@@ -55,6 +56,7 @@ async def walk(world: World, *, check: bool = False, start: Place | None = None)
     async with keeper(world.database.admin_url) as connection:
         walk = Walk(connection, (), found.extend, check)
         await walk.run(lambda *_: None, start or Place())
+    assert strays(world.database) == {}
     return found
 
 
