@@ -66,13 +66,19 @@ _ASKED = 'f"g.actions & {caller.action} <> 0 AND g.purposes & {caller.purpose} <
 _WITHIN = (
     Mutant("a plain grant's custodian", PREDICATE, _PLAIN, "true\n"),
     Mutant(
-        "the action, asked by the query",
+        "action and purpose, asked by the query",
+        PREDICATE,
+        "return _withholds_none(_NEED)",
+        'return "true"',
+    ),
+    Mutant(
+        "the action, asked for a further subject",
         PREDICATE,
         _ASKED,
         'f"g.purposes & {caller.purpose} <> 0"',
     ),
     Mutant(
-        "the purpose, asked by the query",
+        "the purpose, asked for a further subject",
         PREDICATE,
         _ASKED,
         'f"g.actions & {caller.action} <> 0"',
@@ -80,7 +86,7 @@ _WITHIN = (
     Mutant(
         "action and purpose, asked by the policy",
         PREDICATE,
-        "f\"g.withheld & {_once('need', 'bigint')} = 0\"",
+        '_withholds_none(_once("need", "bigint"))',
         '"true"',
     ),
     Mutant(

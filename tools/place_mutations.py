@@ -36,7 +36,7 @@ _FILES: Final = (
 """Modules of `app.storage` that find rows for a caller; the rest hold no predicate (a test says so)."""
 
 _ASKING: Final = re.compile(
-    r"(?:predicate\.(?:for|walk_for)_query|elements\.(?:followed|same_row))\([^()]*\)"
+    r"(?:predicate\.(?:for|walk_for|keyed_for)_query|elements\.(?:followed|same_row))\([^()]*\)"
 )
 _DEFINED: Final = re.compile(r"^(?:async )?(?:def|class) (\w+)|^(\w+)(?:: Final)? = ", re.MULTILINE)
 

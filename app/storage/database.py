@@ -76,7 +76,7 @@ class Caller:
         return (
             self.closure,
             self.deny_closure,
-            self.purpose,
+            predicate.need(self.purpose, int(action)),
             self.organization,
             int(action),
             self.epoch,

@@ -47,6 +47,14 @@ _READ: Final = {
 """What is known of the caller: the setting of `tl.enter` that carries it, and how it is read from that."""
 
 
+def need(purpose: int, action: int) -> int:
+    """Why and what in one, as `consent_grant.withheld` has them; what every grant withholds without a purpose.
+
+    purpose: a bit, or 0. action: 1 to read, 2 to correct. A signed bigint, as of `tl.need`.
+    """
+    return (purpose or -(1 << 63)) | action << 60
+
+
 def _here(name: str) -> str:
     # After a transaction a custom setting reads as '' and not as NULL: both must mean nobody.
     setting, form = _READ[name]
@@ -84,10 +92,13 @@ KEYED: Final = replace(SETTINGS, closure=_here("closure"), organization=_here("o
 QUERY_PARAMETERS: Final = 6
 """How many statement parameters `PARAMETERS` takes; a statement's own begin at $7."""
 
+_NEED: Final = "$3::bigint"
+"""What the caller needs of a grant, by statement parameter: see `need`."""
+
 PARAMETERS: Final = CallerSql(
     closure="$1::bigint[]",
     deny_closure="$2::bigint[]",
-    purpose="$3::bigint",
+    purpose=f"({_NEED} & {_PURPOSES})",
     organization="$4::bigint",
     action="$5::integer",
 )
@@ -100,14 +111,15 @@ OTHERS: Final = "tl.others_token"
 """The view of tl.index_token through which a population is counted (`walked`)."""
 
 ENTER: Final = (
-    "tl.enter($1::bigint[], $2::bigint[], $3::bigint, $4::bigint, $5::integer, $6::bigint)"
+    f"tl.enter({PARAMETERS.closure}, {PARAMETERS.deny_closure}, {PARAMETERS.purpose}, "
+    f"{PARAMETERS.organization}, {PARAMETERS.action}, $6::bigint)"
 )
 
-_CALLER_SET: Final = """
+_CALLER_SET: Final = f"""
   e.epoch = $6::bigint AND statement_timestamp() < e.next_change
   AND set_config('tl.closure', $1::bigint[]::text, true) IS NOT NULL
   AND set_config('tl.deny_closure', $2::bigint[]::text, true) IS NOT NULL
-  AND set_config('tl.need', tl.need($3::bigint, $5::integer)::text, true) IS NOT NULL
+  AND set_config('tl.need', {_NEED}::text, true) IS NOT NULL
   AND set_config('tl.organization', coalesce($4::bigint::text, ''), true) IS NOT NULL"""
 
 
@@ -215,7 +227,14 @@ def _facts(row: str) -> str:
 
 def _asked(caller: CallerSql) -> str:
     """The grant is for what the caller does, and for why."""
+    if caller == PARAMETERS:
+        # In one, because each part of an expression is made anew for every statement.
+        return _withholds_none(_NEED)
     return f"g.actions & {caller.action} <> 0 AND g.purposes & {caller.purpose} <> 0"
+
+
+def _withholds_none(needed: str) -> str:
+    return f"g.withheld & {needed} = 0"
 
 
 def asking(caller: CallerSql) -> str:
@@ -339,7 +358,7 @@ def for_policy(row: str, *, version: bool = False) -> str:
     function, action and purpose in one setting against what a grant withholds.
     """
     open_ = f"tl.open_to({row}.open, {row}.custodian, {row}.rid)"
-    asked = f"g.withheld & {_once('need', 'bigint')} = 0"
+    asked = _withholds_none(_once("need", "bigint"))
     return _visible(row, SETTINGS, open_, asked, version=version, record=True)
 
 
@@ -365,4 +384,4 @@ def for_keyed_policy(row: str) -> str:
 
     The grants that it asks are under no policy of their own: making these took as long as asking.
     """
-    return about_one(row, KEYED, f"g.withheld & {_here('need')} = 0")
+    return about_one(row, KEYED, _withholds_none(_here("need")))

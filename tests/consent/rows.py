@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from app.consent.model import Action
 from app.storage import predicate
 from app.storage.database import Caller
 
@@ -125,29 +127,24 @@ def store(owner: psycopg.Connection[Any], **changes: Any) -> None:
 
 def seen(owner: psycopg.Connection[Any], caller: Caller = CALLER, action: int = READ) -> list[str]:
     """Which of the row and its superseded version the predicate lets through."""
-    who = predicate.CallerSql(
-        "%(closure)s::bigint[]",
-        "%(deny)s::bigint[]",
-        "%(purpose)s::bigint",
-        "%(organization)s::bigint",
-        "%(action)s::integer",
-    )
-    values = {
-        "closure": list(caller.closure),
-        "deny": list(caller.deny_closure),
-        "purpose": caller.purpose,
-        "organization": caller.organization,
-        "action": action,
-    }
+    who = predicate.PARAMETERS
+    values = {f"p{n}": v for n, v in enumerate(caller.parameters(Action(action)), start=1)}
     found = []
     for table, version in (("resource", False), ("resource_history", True)):
         text = predicate.visible("x", who, version=version)
         statement = f"SELECT count(*) FROM tl.{table} x WHERE x.rid = {ROW} AND {text}"
-        count = owner.execute(statement.encode(), values).fetchone()
+        count = _asked(owner, statement, values)
         found += [table] if count and count[0] else []
     assert _counted(owner, who, values) == ("resource" in found)
-    assert _by_key(owner, who, values) == ("resource" in found and _about_one(owner))
+    assert _by_key(owner, values) == ("resource" in found and _about_one(owner))
     return found
+
+
+def _asked(owner: psycopg.Connection[Any], text: str, values: Json) -> Any:
+    """The first row of a statement of the service's own, whose parameters are `$1` to `$6`."""
+    named = re.sub(r"\$(\d)", r"%(p\1)s", text)
+    lists = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+    return owner.execute(named.encode(), lists).fetchone()
 
 
 def _about_one(owner: psycopg.Connection[Any]) -> bool:
@@ -155,12 +152,11 @@ def _about_one(owner: psycopg.Connection[Any]) -> bool:
     return owner.execute(about, (ROW,)).fetchone() == (True,)
 
 
-def _by_key(owner: psycopg.Connection[Any], who: predicate.CallerSql, values: Json) -> bool:
+def _by_key(owner: psycopg.Connection[Any], values: Json) -> bool:
     """Whether a read that goes alone finds the row by its first statement (`app.storage.resources`)."""
-    asked = f"g.actions & {who.action} <> 0 AND g.purposes & {who.purpose} <> 0"
-    text = predicate.about_one("x", who, asked)
+    text = predicate.keyed_for_query("x")
     found = f"SELECT count(*) FROM tl.resource x WHERE x.rid = {ROW} AND {text}"
-    return owner.execute(found.encode(), values).fetchone() == (1,)
+    return bool(_asked(owner, found, values) == (1,))
 
 
 def _counted(owner: psycopg.Connection[Any], who: predicate.CallerSql, values: Json) -> int:
@@ -170,7 +166,7 @@ def _counted(owner: psycopg.Connection[Any], who: predicate.CallerSql, values: J
         f"{predicate.visible('x', who)} AND {predicate.walk_rest('x', who)}",
     )
     counts = [f"(SELECT count(*) FROM tl.resource x WHERE x.rid = {ROW} AND {p})" for p in parts]
-    row = owner.execute(f"SELECT {' + '.join(counts)}".encode(), values).fetchone()
+    row = _asked(owner, f"SELECT {' + '.join(counts)}", values)
     return int(row[0]) if row else 0
 
 

@@ -26,20 +26,22 @@ from tests.consent.terms import rid_of
 EXAMPLES = 80
 QUESTIONS = 12
 _CLOCK = "current_setting('test.now')::timestamptz"
-_CALLER = predicate.CallerSql(
-    closure="%(closure)s::bigint[]",
-    deny_closure="%(deny_closure)s::bigint[]",
-    purpose="%(purpose)s::bigint",
-    organization="%(organization)s::bigint",
-    action="%(action)s::integer",
-)
-_PREDICATE = predicate.visible("x", _CALLER).replace("statement_timestamp()", _CLOCK)
-_VERSION = predicate.visible("x", _CALLER, version=True).replace("statement_timestamp()", _CLOCK)
+_NAMES = ("closure", "deny_closure", "need", "organization", "action")
+
+
+def _named(text: str) -> str:
+    """SQL with the parameters `$1` to `$5` by their names, and a clock that can be set."""
+    text = re.sub(r"\$([1-5])", lambda found: f"%({_NAMES[int(found[1]) - 1]})s", text)
+    return text.replace("statement_timestamp()", _CLOCK)
+
+
+_PREDICATE = _named(predicate.visible("x", predicate.PARAMETERS))
+_VERSION = _named(predicate.visible("x", predicate.PARAMETERS, version=True))
 _POLICY = predicate.for_policy("x").replace("statement_timestamp()", _CLOCK)
 _KEYED_POLICY = predicate.for_keyed_policy("x").replace("statement_timestamp()", _CLOCK)
 _VERSION_POLICY = predicate.for_policy("x", version=True).replace("statement_timestamp()", _CLOCK)
-_REST = predicate.walk_rest("x", _CALLER)
-_WALK = predicate.walked("x", _CALLER).replace("statement_timestamp()", _CLOCK)
+_REST = _named(predicate.walk_rest("x"))
+_WALK = _named(predicate.walked("x", predicate.PARAMETERS))
 _VIEW = predicate.walk_for_view("x").replace("statement_timestamp()", _CLOCK)
 # What a count adds up, and what the database lets it read: a row in one of the two parts alone.
 _ONCE = "(SELECT count(*) FILTER (WHERE v) = 1 FROM (VALUES ({}), ({} AND {})) AS p(v))"
@@ -111,6 +113,7 @@ def _asked(
         "closure": sorted(who.closure),
         "deny_closure": sorted(who.deny_closure),
         "purpose": who.purpose,
+        "need": predicate.need(who.purpose, int(does)),
         "organization": who.organization,
         "action": int(does),
     }
@@ -122,7 +125,7 @@ def _asked(
             epoch = "(SELECT epoch FROM tl.directory_epoch)"
             entered = psycopg.RawCursor(connection).execute(
                 f"SELECT fresh FROM {entry.replace('$6::bigint', epoch)} AS entry(fresh)".encode(),
-                list(caller.values()),
+                [caller[name] for name in _NAMES],
             )
             assert entered.fetchone() == (True,)
         row = connection.execute(
