@@ -1,7 +1,8 @@
 """Reads by type and id, in groups: what waits while one statement is under way goes together with the next.
 
 Of a single read most is not reading but the round trip and the start of a statement, which a group pays
-once. Nothing waits for company: with nobody else there a read goes at once, alone. A group is of one caller,
+once. Nothing waits for company but what has come already: with nobody else there a read goes in the same turn
+of the event loop, alone. A group is of one caller,
 for whom its statement is entered as every other (`app.storage.database`), and each caller has one under way:
 two would be smaller, and took a tenth longer. Behind one that takes long nobody waits for long. Neighbour:
 `app.storage.resources`, which says what is read.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
 
 MOST: Final = 16
@@ -54,8 +55,17 @@ class GroupedReads(Generic[Caller, Row]):
 
         group: equal for reads of one caller. Raises what the group's statement raised.
         """
-        if group not in self._under_way:
-            return await self._alone(caller, group, key)
+        first = group not in self._under_way
+        if first:
+            self._under_way.add(group)
+            try:
+                # Who has come in the same turn of the loop goes along; a turn later nobody is waited for.
+                await asyncio.sleep(0)
+            except BaseException:
+                self._go_on(group)
+                raise
+            if group not in self._waiting:
+                return await self._alone(caller, group, key)
         # Kept: to find the running loop asks the kernel for the process id each time.
         loop = self._loop = self._loop or asyncio.get_running_loop()
         done: asyncio.Future[Row | None] = loop.create_future()
@@ -64,35 +74,50 @@ class GroupedReads(Generic[Caller, Row]):
             known = self._waiting[group] = _Waiting(caller, loop.time())
             if self._timer is None:
                 self._timer = loop.call_later(LATE_SECONDS, self._look, loop)
-        known.reads.append((key, done))
-        if len(known.reads) == MOST:
-            self._start(self._answer(self._waiting.pop(group)))
+        if first:
+            known.reads.insert(0, (key, done))
+            self._start(self._run(group))
+        else:
+            known.reads.append((key, done))
         return await done
 
     async def _alone(self, caller: Caller, group: Any, key: Key) -> Row | None:
-        self._under_way.add(group)
         try:
             found = dict(await self._fetch(caller, [key]))
         finally:
-            if group in self._waiting:
-                self._start(self._run(group))
-            else:
-                self._under_way.discard(group)
+            self._go_on(group)
         return found.get(0)
+
+    def _go_on(self, group: Any) -> None:
+        """With who waits for what has just ended, or did not begin."""
+        if group in self._waiting:
+            self._start(self._run(group))
+        else:
+            self._under_way.discard(group)
 
     async def _run(self, group: Any) -> None:
         """Read group after group of one caller, until nobody waits."""
         try:
             while group in self._waiting:
-                await self._answer(self._waiting.pop(group))
+                await self._answer(self._taken(group))
         finally:
             self._under_way.discard(group)
+
+    def _taken(self, group: Any) -> _Waiting[Caller, Row]:
+        """Those who have waited longest, as many as go together; the others wait on."""
+        waiting = self._waiting.pop(group)
+        if len(waiting.reads) > MOST:
+            left = replace(waiting, reads=waiting.reads[MOST:])
+            waiting = replace(waiting, reads=waiting.reads[:MOST])
+            self._waiting[group] = left
+        return waiting
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send those who have waited for long beside what is under way; one timer for all."""
         late = loop.time() - LATE_SECONDS
         for group in [g for g, each in self._waiting.items() if each.since <= late]:
-            self._start(self._answer(self._waiting.pop(group)))
+            while group in self._waiting:
+                self._start(self._answer(self._taken(group)))
         self._timer = loop.call_later(LATE_SECONDS, self._look, loop) if self._waiting else None
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

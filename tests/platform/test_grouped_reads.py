@@ -56,6 +56,28 @@ async def test_what_waits_goes_together_and_everybody_gets_his_own() -> None:
     assert store.groups == [("x", [(1, "first")]), ("x", [(1, id_) for id_ in ids])]
 
 
+async def test_what_comes_in_one_turn_of_the_loop_is_one_group() -> None:
+    store = Store()
+    reads = GroupedReads(store.fetch)
+    ids = ["a", "b", "hidden"]
+    answers = await asyncio.gather(*(reads.read("x", "x", (1, id_)) for id_ in ids))
+    assert answers == ["x a", "x b", None]
+    [(_, keys)] = store.groups
+    assert sorted(keys) == sorted((1, id_) for id_ in ids)
+
+
+async def test_who_came_with_one_that_is_given_up_is_read_for() -> None:
+    store = Store()
+    reads = GroupedReads(store.fetch)
+    first, second = (asyncio.create_task(reads.read("x", "x", (1, id_))) for id_ in "ab")
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == "x b"
+    assert first.cancelled()
+    assert store.groups == [("x", [(1, "b")])]
+    assert await reads.read("x", "x", (1, "c")) == "x c"
+
+
 async def test_two_callers_are_never_read_for_in_one_statement() -> None:
     store = Store(open_=False)
     reads = GroupedReads(store.fetch)
