@@ -116,7 +116,7 @@ ENTER: Final = (
 )
 
 _CALLER_SET: Final = f"""
-  e.epoch = $6::bigint AND statement_timestamp() < e.next_change
+  e.epoch = $6::bigint AND statement_timestamp() < e.next_change AND $5::integer IS NOT NULL
   AND set_config('tl.closure', $1::bigint[]::text, true) IS NOT NULL
   AND set_config('tl.deny_closure', $2::bigint[]::text, true) IS NOT NULL
   AND set_config('tl.need', {_NEED}::text, true) IS NOT NULL
