@@ -42,6 +42,7 @@ _DEFINED: Final = re.compile(r"^(?:async )?(?:def|class) (\w+)|^(\w+)(?:: Final)
 
 _ASKED_TWICE: Final = {
     'asked in history._SPAN: for_query("n")': 'for_query("r"), of the older version that it would end',
+    "asked in search_include.included: for_query('r'), 2": 'for_query("o"), of what was reached',
 }
 """Name to what asks the same of the same row."""
 

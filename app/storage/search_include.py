@@ -89,7 +89,9 @@ async def included(
         f"AND {predicate.for_query('r')} UNION SELECT n.rid, n.type, f.round + 1 FROM reached f "
         f"CROSS JOIN LATERAL ({' UNION '.join(steps)}) AS n WHERE f.round < {rounds}) "
         f"SELECT {CONTENT} FROM (SELECT DISTINCT rid FROM reached WHERE rid <> ALL ({roots}) "
-        f"ORDER BY rid LIMIT {limit + 1}) AS i JOIN tl.resource r ON r.rid = i.rid ORDER BY r.rid",
+        # Asked again for the plan alone: without it the planner takes the join to find many, and walks the key.
+        f"ORDER BY rid LIMIT {limit + 1}) AS i JOIN tl.resource r ON r.rid = i.rid "
+        f"AND {predicate.for_query('r')} ORDER BY r.rid",
         *statement.arguments,
     )
     return [found(row) for row in rows]
