@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import psycopg
 
+from app.storage.migrate import CONSENTED
 from tests.conftest import Database
 
-TABLES = ("token", "date", "string", "number", "text")
+TABLES = [table for table in CONSENTED if table.startswith("index_")]
 _SAID = "{0}.type, {0}.patient, {0}.co_subjects, {0}.custodian, {0}.clinical_from, {0}.clinical_to"
 
 
@@ -20,7 +21,7 @@ def strays(database: Database) -> dict[str, int]:
     with psycopg.connect(database.admin_url) as owner:
         for table in TABLES:
             row = owner.execute(
-                f"SELECT count(*) FROM tl.index_{table} i "
+                f"SELECT count(*) FROM tl.{table} i "
                 "LEFT JOIN tl.resource r ON r.rid = i.rid AND NOT r.deleted "
                 f"WHERE ROW({_SAID.format('i')}, i.open, i.labels) IS DISTINCT FROM "
                 f"ROW({_SAID.format('r')}, tl.element_open(r.open, i.inline_mask), "

@@ -1,11 +1,10 @@
 """Reads by type and id, in groups: what waits while one statement is under way goes together with the next.
 
 Of a single read most is not reading but the round trip and the start of a statement, which a group pays
-once. Nothing waits for company but what has come already: with nobody else there a read goes in the same turn
-of the event loop, alone. A group is of one caller,
-for whom its statement is entered as every other (`app.storage.database`), and each caller has one under way:
-two would be smaller, and took a tenth longer. Behind one that takes long nobody waits for long. Neighbour:
-`app.storage.resources`, which says what is read.
+once. Nothing waits for company but what has come already: with nobody else there a read goes alone, at the next
+turn of the event loop. A group is of one caller, for whom its statement is entered as every other
+(`app.storage.database`), and each caller has one under way: two would be smaller, and took a tenth longer.
+Behind one that takes long nobody waits for long. Neighbour: `app.storage.resources`, which says what is read.
 """
 
 from __future__ import annotations

@@ -115,6 +115,7 @@ ENTER: Final = (
     f"{PARAMETERS.organization}, {PARAMETERS.action}, $6::bigint)"
 )
 
+# Each parameter is named here, so that a body may do without it.
 _CALLER_SET: Final = f"""
   e.epoch = $6::bigint AND statement_timestamp() < e.next_change AND $5::integer IS NOT NULL
   AND set_config('tl.closure', $1::bigint[]::text, true) IS NOT NULL

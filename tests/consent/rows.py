@@ -127,15 +127,14 @@ def store(owner: psycopg.Connection[Any], **changes: Any) -> None:
 
 def seen(owner: psycopg.Connection[Any], caller: Caller = CALLER, action: int = READ) -> list[str]:
     """Which of the row and its superseded version the predicate lets through."""
-    who = predicate.PARAMETERS
     values = {f"p{n}": v for n, v in enumerate(caller.parameters(Action(action)), start=1)}
     found = []
     for table, version in (("resource", False), ("resource_history", True)):
-        text = predicate.visible("x", who, version=version)
+        text = predicate.visible("x", predicate.PARAMETERS, version=version)
         statement = f"SELECT count(*) FROM tl.{table} x WHERE x.rid = {ROW} AND {text}"
         count = _asked(owner, statement, values)
         found += [table] if count and count[0] else []
-    assert _counted(owner, who, values) == ("resource" in found)
+    assert _counted(owner, values) == ("resource" in found)
     assert _by_key(owner, values) == ("resource" in found and _about_one(owner))
     return found
 
@@ -159,11 +158,11 @@ def _by_key(owner: psycopg.Connection[Any], values: Json) -> bool:
     return bool(_asked(owner, found, values) == (1,))
 
 
-def _counted(owner: psycopg.Connection[Any], who: predicate.CallerSql, values: Json) -> int:
+def _counted(owner: psycopg.Connection[Any], values: Json) -> int:
     """How often a count meets the row, by both its parts (`app.storage.search_sql.count`)."""
     parts = (
-        predicate.walked("x", who),
-        f"{predicate.visible('x', who)} AND {predicate.walk_rest('x', who)}",
+        predicate.walked("x", predicate.PARAMETERS),
+        f"{predicate.visible('x', predicate.PARAMETERS)} AND {predicate.walk_rest('x')}",
     )
     counts = [f"(SELECT count(*) FROM tl.resource x WHERE x.rid = {ROW} AND {p})" for p in parts]
     row = _asked(owner, f"SELECT {' + '.join(counts)}", values)

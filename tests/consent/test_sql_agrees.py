@@ -37,12 +37,12 @@ def _named(text: str) -> str:
 
 _PREDICATE = _named(predicate.visible("x", predicate.PARAMETERS))
 _VERSION = _named(predicate.visible("x", predicate.PARAMETERS, version=True))
-_POLICY = predicate.for_policy("x").replace("statement_timestamp()", _CLOCK)
-_KEYED_POLICY = predicate.for_keyed_policy("x").replace("statement_timestamp()", _CLOCK)
-_VERSION_POLICY = predicate.for_policy("x", version=True).replace("statement_timestamp()", _CLOCK)
+_POLICY = _named(predicate.for_policy("x"))
+_KEYED_POLICY = _named(predicate.for_keyed_policy("x"))
+_VERSION_POLICY = _named(predicate.for_policy("x", version=True))
 _REST = _named(predicate.walk_rest("x"))
 _WALK = _named(predicate.walked("x", predicate.PARAMETERS))
-_VIEW = predicate.walk_for_view("x").replace("statement_timestamp()", _CLOCK)
+_VIEW = _named(predicate.walk_for_view("x"))
 # What a count adds up, and what the database lets it read: a row in one of the two parts alone.
 _ONCE = "(SELECT count(*) FILTER (WHERE v) = 1 FROM (VALUES ({}), ({} AND {})) AS p(v))"
 _COUNTED = _ONCE.format(_WALK, _PREDICATE, _REST)
