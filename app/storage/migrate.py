@@ -256,12 +256,18 @@ def _make_tables(url: str) -> None:
 
 def _roles(connection: psycopg.Connection, service_role: str, service_password: str | None) -> None:
     for role, options in ((KEEPER, "NOLOGIN"), (READERS, "NOLOGIN"), (service_role, "LOGIN")):
-        found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
-        verb = "ALTER" if found else "CREATE"
+        name = sql.Identifier(role)
+        # Made first and excused after: between a look and a creation another migration may create it.
         connection.execute(
             sql.SQL(
-                f"{verb} ROLE {{}} {options} NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS"
-            ).format(sql.Identifier(role))
+                "DO $$ BEGIN CREATE ROLE {}; "
+                "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+            ).format(name)
+        )
+        connection.execute(
+            sql.SQL(
+                f"ALTER ROLE {{}} {options} NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS"
+            ).format(name)
         )
     if service_password is not None:
         connection.execute(
@@ -271,8 +277,11 @@ def _roles(connection: psycopg.Connection, service_role: str, service_password: 
         )
 
 
-def _make_roles(url: str, service_role: str, service_password: str | None) -> None:
-    # Roles belong to the whole server: another database of it may be migrated at the same moment.
+def make_roles(url: str, service_role: str, service_password: str | None) -> None:
+    """Make the roles of the service, the keeper and the reader, and what they may not; safe to repeat.
+
+    Roles belong to the whole server: another database of it may be migrated at the same moment.
+    """
     for attempt in range(_ROLE_ATTEMPTS):
         try:
             with psycopg.connect(url) as connection:
@@ -317,7 +326,7 @@ def upgrade(url: str, service_role: str, service_password: str | None = None) ->
         _refuse_newer(lock)
         if not at_this_release(lock, service_role):
             _make_tables(url)
-        _make_roles(url, service_role, service_password)
+        make_roles(url, service_role, service_password)
         with psycopg.connect(url) as connection:
             text = routine_text(service_role)
             digest = release(service_role)
