@@ -19,7 +19,7 @@ from app.storage.database import Database
 from bench.cluster import Cluster
 from bench.load import Plan, arguments, store
 from bench.pairs import in_turns
-from bench.records import SLOTS, Json, organization_id, resource
+from bench.records import SLOTS, VARIANTS, Json, home, organization_id, resource
 from bench.report import Figure, Report
 from bench.statements import Bench, Recorder, opened
 
@@ -36,9 +36,14 @@ async def _write(bench: Bench, made: list[Json]) -> list[writing.Written]:
     )
 
 
+def _whose(plan: Plan) -> int:
+    """The last patient whose record the caller keeps: the first ones are those with many Consents."""
+    return next(p for p in range(plan.patients - 1, -1, -1) if home(p % VARIANTS) == 0)
+
+
 async def _referral(bench: Bench, count: int) -> str:
     """Write a record of so many Observations and a Task that refers all of it; the Task's id."""
-    patient = {"reference": f"Patient/{bench.plan.id(0, 0)}"}
+    patient = {"reference": f"Patient/{bench.plan.id(0, _whose(bench.plan))}"}
     ids: list[str] = []
     while len(ids) < count:
         size = min(_BATCH, count - len(ids))

@@ -104,8 +104,9 @@ def alone(body: str) -> str:
 
 
 def _unpoliced(body: str | OneRow) -> str:
-    """A body over the table itself: the view of reads by key is under its owner's policy, whoever asks."""
-    return str(body).replace(f"FROM {predicate.BY_KEY} x", "FROM tl.resource x")
+    """A body over the tables themselves: the views are under a wall of their own, whoever asks."""
+    text = str(body).replace(f"FROM {predicate.BY_KEY} x", "FROM tl.resource x")
+    return text.replace(f"FROM {predicate.OTHERS} d", "FROM tl.index_token d")
 
 
 def _unchecked(statement: Statement) -> str:
