@@ -59,7 +59,7 @@ _BATCH: Final = 2_000
 _ROOT: Final = Path(__file__).parent.parent
 _CONSENT: Final = SLOTS.index("Consent")
 
-_ROW: Final = ("type", "open", "patient", "co_subjects", "custodian", "labels")
+_ROW: Final = ("type", "open", "patient", "co_subjects", "custodian", "labels", "code_mask")
 _TIMES: Final = ("clinical_from", "clinical_to")
 _COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "resource": (
@@ -134,7 +134,7 @@ def _add(
     updated = plan.updated(slot, patient)
     shared = (
         *(made.type_code, False, plan.rid(0, patient), None),
-        *(plan.custodian(slot, patient), made.labels),
+        *(plan.custodian(slot, patient), made.labels, made.code_mask),
         *(made.clinical or (None, None)),
     )
     content = made.bytes(ids, updated)

@@ -9,10 +9,11 @@ service itself wrote, so that the copies stay true. Neighbours: `bench.records`,
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from typing import Any, Final
 
 from app.consent import labels
@@ -45,6 +46,7 @@ class Template:
     labels: int
     clinical: tuple[datetime, datetime] | None
     codes: tuple[int, ...]
+    code_mask: int
     tokens: tuple[int, ...]
     token_holes: tuple[tuple[str, int], ...]
     rows: IndexRows
@@ -100,13 +102,20 @@ def make(slot: int, plain: Json) -> Template:
         content=_parts(json_text.dump(stored)),
         labels=labels.label_mask(security),
         clinical=clinical_time.clinical_time(stored),
-        codes=tuple(codes.codes(stored)),
+        codes=(found := tuple(codes.codes(stored))),
+        code_mask=_code_mask(found),
         tokens=(*fixed, parameter_key(type_, "")),
         token_holes=holes,
         rows=rows,
         links=tuple(_inner(rows, shown, own)),
         outward=tuple(_outward(rows, shown)),
     )
+
+
+def _code_mask(of: Iterable[int]) -> int:
+    """As `tl.code_mask`: a signed bigint. The database checks it."""
+    mask = reduce(or_, (1 << (code & 63) for code in of), 0)
+    return mask - (1 << 64) if mask >> 63 else mask
 
 
 def _parts(content: bytes) -> tuple[bytes | int | None, ...]:

@@ -1,4 +1,5 @@
-"""What a page relies on: a search row says of data subjects, custodian, labels and time what its resource says.
+"""What a page relies on: a search row says of data subjects, custodian, labels, time and codes what its
+resource says.
 
 A page judges search rows and shows their resources (`app.storage.search_sql.page`); the policies beneath judge
 both.
@@ -23,9 +24,9 @@ def strays(database: Database) -> dict[str, int]:
             row = owner.execute(
                 f"SELECT count(*) FROM tl.{table} i "
                 "LEFT JOIN tl.resource r ON r.rid = i.rid AND NOT r.deleted "
-                f"WHERE ROW({_SAID.format('i')}, i.open, i.labels) IS DISTINCT FROM "
+                f"WHERE ROW({_SAID.format('i')}, i.open, i.labels, i.code_mask) IS DISTINCT FROM "
                 f"ROW({_SAID.format('r')}, tl.element_open(r.open, i.inline_mask), "
-                "tl.element_labels(r.labels, i.inline_mask))"
+                "tl.element_labels(r.labels, i.inline_mask), tl.code_mask(r.codes))"
             ).fetchone()
             assert row is not None
             if row[0]:

@@ -222,6 +222,8 @@ def _stored(text: str) -> Iterator[Mutant]:
             plain = re.sub(rf"element_{column}\(r\.{column}, u\.mask\)", f"r.{column}", block)
             name = f"elements: {column} of index_{table}, written"
             yield _sql(name=name, old=block, new=plain)
+        bare = block.replace("r.code_mask", "0")
+        yield _sql(name=f"the mask of codes of index_{table}, written", old=block, new=bare)
 
 
 def _spread(text: str) -> Iterator[Mutant]:

@@ -30,6 +30,7 @@ from tools.mutations import mutants  # noqa: E402
 TESTS = (
     # The quickest to notice come first.
     "tests/consent/test_conditions.py",
+    "tests/consent/test_code_masks.py",
     "tests/consent/test_element_conditions.py",
     "tests/consent/test_places.py",
     "tests/consent/test_doors.py",

@@ -95,13 +95,19 @@ _WITHIN = (
         "(g.custodian = -2 AND special.custodian = coalesce(special.organization, {organization_here}))",
         "g.custodian = -2",
     ),
+    Mutant(
+        "refused codes: asked where bits meet",
+        PREDICATE,
+        "g.refused_mask & special.code_mask = 0",
+        "g.refused_mask IS NOT NULL",
+    ),
     Mutant("data period, its start", PREDICATE, "special.clinical_from >= g.data_from AND "),
     Mutant("data period, its end", PREDICATE, " AND special.clinical_to <= g.data_to"),
     Mutant(
         "a version carries its own codes, references and authors",
         PREDICATE,
-        'f"{row}.codes, {row}.refs, {row}.authors" if version else "NULL, NULL, NULL"',
-        '"NULL, NULL, NULL"',
+        'f"{row}.codes, {row}.refs, {row}.authors" if version',
+        '"NULL::bigint[], NULL, NULL" if version',
     ),
     Mutant(
         "the record's shortcut is the record's alone",
@@ -121,6 +127,34 @@ _WITHIN = (
         "true",
     ),
     Mutant(
+        "the record's shortcut, refused codes",
+        PREDICATE,
+        "{codes} & {_once('record_refused', 'bigint')} = 0",
+        "true",
+    ),
+    Mutant(
+        "the record's shortcut, refused codes of a version",
+        PREDICATE,
+        'codes = "-1" if version else f"coalesce({row}.code_mask, -1)"',
+        'codes = "0" if version else f"coalesce({row}.code_mask, -1)"',
+    ),
+    Mutant(
+        "the record's shortcut, codes of a row without a mask",
+        PREDICATE,
+        "coalesce({row}.code_mask, -1)",
+        "coalesce({row}.code_mask, 0)",
+    ),
+    *(
+        Mutant(f"the record's grant, {name}", PREDICATE, condition)
+        for name, condition in (
+            ("its labels", "g.any_of = 0 AND "),
+            ("its types", "AND g.types IS NULL\n"),
+            ("types refused", "g.not_types IS NULL AND "),
+            ("its data period", " AND g.data_from IS NULL"),
+            ("its custodian", " AND (g.custodian IS NULL OR g.custodian = -2)"),
+        )
+    ),
+    Mutant(
         "the record's shortcut, custodian",
         PREDICATE,
         "coalesce({custodian}, {row}.custodian) = {row}.custodian",
@@ -133,12 +167,16 @@ _WITHIN = (
         PREDICATE,
         "g.valid_from <= statement_timestamp() AND g.valid_to > statement_timestamp()\n      AND ",
     ),
-    Mutant("the record's grant is plain", PREDICATE, "AND g.plain AND (", "AND ("),
+    Mutant(
+        "the record's grant is plain but for codes",
+        PREDICATE,
+        "AND (g.plain OR ({_BUT_FOR_CODES})) AND (",
+        "AND (",
+    ),
     Mutant(
         "the record's grant of a custodian is an organization's",
         PREDICATE,
-        "AND g.plain AND (g.custodian IS NULL OR {c.organization} IS NOT NULL)",
-        "AND g.plain",
+        " AND (g.custodian IS NULL OR {c.organization} IS NOT NULL)",
     ),
     Mutant(
         "the record's grant of whom it excludes",

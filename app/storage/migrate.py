@@ -30,7 +30,8 @@ READERS: Final = "throughline_reader"
 
 _BY_KEY: Final = (
     *("rid", "type", "id", "version", "last_updated", "deleted", "open", "patient", "co_subjects"),
-    *("custodian", "labels", "clinical_from", "clinical_to", "inline_masks", "content"),
+    *("custodian", "labels", "clinical_from", "clinical_to", "code_mask", "inline_masks"),
+    "content",
 )
 """The columns of that view."""
 

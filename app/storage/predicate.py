@@ -4,7 +4,7 @@ Written once, rendered twice: `for_query` with statement parameters, for every s
 and `for_policy` with the caller's settings, for the row-level-security policies beneath
 (docs/decisions/0001-the-spine.md, "two walls"). The conditions and their order mirror
 `app.consent.evaluate.holds`. A row is any table that carries the consent columns: rid, type, patient,
-co_subjects, open, custodian, labels, clinical_from, clinical_to.
+co_subjects, open, custodian, labels, clinical_from, clinical_to, code_mask.
 
 Scalar probes with LIMIT 1 are deliberate: EXISTS inside a policy kept the planner from using the
 index in the order of the page, and functions holding EXISTS are not inlined.
@@ -43,6 +43,7 @@ _READ: Final = {
     "record": ("record", "({}::bigint[])[1]"),
     "record_forbidden": ("record", "({}::bigint[])[2]"),
     "record_custodian": ("record", "({}::bigint[])[3]"),
+    "record_refused": ("record", "({}::bigint[])[4]"),
 }
 """What is known of the caller: the setting of `tl.enter` that carries it, and how it is read from that."""
 
@@ -136,23 +137,32 @@ def entry(record: str | None = None) -> str:
         return f"(SELECT{_CALLER_SET} AS fresh\nFROM tl.directory_epoch e OFFSET 0)"
     c = PARAMETERS
     whose = f"CASE WHEN g.custodian = -2 THEN {c.organization} END"
-    plainest = f"""(SELECT ARRAY[g.patient, g.forbidden, {whose}]::text
+    plainest = f"""(SELECT ARRAY[g.patient, g.forbidden, {whose}, coalesce(g.refused_mask, 0)]::text
     FROM tl.consent_grant g
     WHERE g.patient = ({record}) AND g.grantee = ANY ({c.closure}) AND {_asked(c)}
       AND g.valid_from <= statement_timestamp() AND g.valid_to > statement_timestamp()
-      AND g.plain AND (g.custodian IS NULL OR {c.organization} IS NOT NULL)
+      AND (g.plain OR ({_BUT_FOR_CODES})) AND (g.custodian IS NULL OR {c.organization} IS NOT NULL)
       AND (g.excluded IS NULL OR NOT g.excluded && {c.deny_closure})
-    ORDER BY g.custodian IS NOT NULL, bit_count(g.forbidden::bit(64)) LIMIT 1)"""
+    ORDER BY g.custodian IS NOT NULL, bit_count(g.forbidden::bit(64)), coalesce(g.refused_mask, 0) <> 0
+    LIMIT 1)"""
     kept = f"set_config('tl.record', coalesce({plainest}, ''), true) IS NOT NULL"
     return f"(SELECT{_CALLER_SET}\n  AND {kept} AS fresh\nFROM tl.directory_epoch e OFFSET 0)"
 
 
-def _of_the_record(row: str) -> str:
+_BUT_FOR_CODES: Final = """g.refused_mask IS NOT NULL AND g.any_of = 0 AND g.types IS NULL
+        AND g.not_types IS NULL AND g.data_from IS NULL AND (g.custodian IS NULL OR g.custodian = -2)"""
+"""The grant would be plain if it refused no codes."""
+
+
+def _of_the_record(row: str, *, version: bool) -> str:
     """The row is covered by the grant that `entry` has looked up: it is what `_granted` would find."""
+    # A version's own codes have no mask: it is covered where no codes are refused.
+    codes = "-1" if version else f"coalesce({row}.code_mask, -1)"
     custodian = _once("record_custodian", "bigint")
     return (
         f"({row}.patient = {_once('record', 'bigint')} AND {row}.co_subjects IS NULL "
         f"AND {row}.labels & {_once('record_forbidden', 'bigint')} = 0 "
+        f"AND {codes} & {_once('record_refused', 'bigint')} = 0 "
         f"AND coalesce({custodian}, {row}.custodian) = {row}.custodian)"
     )
 
@@ -171,8 +181,7 @@ def _granted(
     told: str = "true",
     order: str = "",
 ) -> str:
-    beyond = f"tl.special(g, {_facts(row)}, {asking(caller)}, {carried})"
-    held = _held(row, patient, caller, asked, beyond)
+    held = _held(row, patient, caller, asked, _special_called(row, caller, carried))
     return f"""(
   SELECT {told} FROM tl.consent_grant g
   {held}
@@ -180,7 +189,7 @@ def _granted(
 
 
 def _held(row: str, patient: str, caller: CallerSql, asked: str, beyond: str) -> str:
-    """WHERE of the grants of a patient by which the caller may see the row; beyond: `_SPECIAL` in some form."""
+    """WHERE of the grants of a patient by which the caller may see the row; beyond: `_SPECIAL` of the row."""
     return f"""WHERE g.patient = {patient}
     AND g.grantee = ANY ({caller.closure})
     AND {asked}
@@ -199,7 +208,7 @@ _SPECIAL: Final = """(g.any_of = 0 OR g.any_of & special.labels <> 0)
     AND (g.not_types IS NULL OR special.type <> ALL (g.not_types))
     AND (g.data_from IS NULL
          OR (special.clinical_from >= g.data_from AND special.clinical_to <= g.data_to))
-    AND (g.residual IS NULL
+    AND (g.residual IS NULL OR g.refused_mask & special.code_mask = 0
          OR tl.residual(g.residual, special.rid, special.type, special.labels, special.custodian,
                         special.clinical_from, special.clinical_to, special.closure,
                         special.deny_closure, special.purpose, special.action,
@@ -210,15 +219,52 @@ label, type or time, has no residual, and holds for all custodians or for the ca
 its making, met or not."""
 
 
-def _special_of(row: str, caller: CallerSql) -> str:
-    """The body of `tl.special` in line, for a statement that is long enough to be worth its making."""
-    told = {"codes": "NULL", "refs": "NULL", "authors": "NULL"}
-    for name in CallerSql.__dataclass_fields__:
-        told[name] = getattr(caller, name)
-    text = re.sub(
+_OF_THE_PRESENT: Final = {"codes": "NULL", "refs": "NULL", "authors": "NULL"}
+
+
+def _special_with(told: dict[str, str], row: str) -> str:
+    return re.sub(
         r"\bspecial\.(\w+)", lambda found: told.get(found[1], f"{row}.{found[1]}"), _SPECIAL
     )
+
+
+def _special_of(row: str, caller: CallerSql) -> str:
+    """`_SPECIAL` of a row in line, for a statement that is long enough to be worth its making."""
+    told = {name: _unless_here(getattr(caller, name), name) for name in _ASKING}
+    text = _special_with(_OF_THE_PRESENT | told, row)
     return text.format(organization_here=_here("organization"))
+
+
+def _special_called(row: str, caller: CallerSql, carried: str | None = None) -> str:
+    """`_SPECIAL` of a row as a call, with the fewest inputs.
+
+    In line it cost a statement as much as ten calls, and each statement has the predicate three or four times.
+    carried: see `own`; none where the row stands now.
+    """
+    facts = f"g, {_facts(row)}"
+    if carried not in (None, own(row, version=False)):
+        return f"tl.special({facts}, NULL, {asking(caller)}, {carried})"
+    facts += f", {row}.code_mask"
+    if caller in (SETTINGS, KEYED):
+        return f"tl.special({facts})"
+    if caller == PARAMETERS:
+        return f"tl.special({facts}, {caller.closure}, {caller.deny_closure}, {_NEED}, {caller.organization})"
+    return f"tl.special({facts}, {asking(caller)}, {own(row, version=False)})"
+
+
+def _specials() -> dict[str, str]:
+    """The bodies of the three forms of `tl.special`."""
+    nobody = dict.fromkeys(_ASKING, "NULL")
+    told = {
+        name: form.format("special.need")
+        for name, (_, form) in _READ.items()
+        if name in ("purpose", "action")
+    }
+    return {
+        "special": _SPECIAL,
+        "special_told": _special_with(_OF_THE_PRESENT | told, "special"),
+        "special_here": _special_with(_OF_THE_PRESENT | nobody, "special"),
+    }
 
 
 def _facts(row: str) -> str:
@@ -240,24 +286,24 @@ def _withholds_none(needed: str) -> str:
 
 def asking(caller: CallerSql) -> str:
     """The caller, for a function: it reads the settings itself where it is given nulls."""
-    return ", ".join(
-        "NULL" if text in (getattr(SETTINGS, name), getattr(KEYED, name)) else text
-        for name in ("closure", "deny_closure", "purpose", "organization", "action")
-        if (text := getattr(caller, name))
-    )
+    return ", ".join(_unless_here(getattr(caller, name), name) for name in _ASKING)
+
+
+_ASKING: Final = ("closure", "deny_closure", "purpose", "organization", "action")
+
+
+def _unless_here(text: str, name: str) -> str:
+    return "NULL" if text in (getattr(SETTINGS, name), getattr(KEYED, name)) else text
 
 
 def bodies() -> dict[str, str]:
-    """What is put into the functions of sql/routines.sql: special, co_granted, here."""
+    """What is put into the functions of sql/routines.sql: the forms of special, co_granted, here."""
     here = {f"{name}_here": _here(name) for name in CallerSql.__dataclass_fields__}
-    return {"special": _SPECIAL, "co_granted": _co_granted(), "here": _here_inputs()} | here
+    return _specials() | {"co_granted": _co_granted(), "here": _here_inputs()} | here
 
 
 def _here_inputs() -> str:
-    return "\n  ".join(
-        f"{name} := coalesce({name}, {_here(name)});"
-        for name in ("closure", "deny_closure", "purpose", "organization", "action")
-    )
+    return "\n  ".join(f"{name} := coalesce({name}, {_here(name)});" for name in _ASKING)
 
 
 def permitting(row: str, told: str, order: str) -> str:
@@ -289,7 +335,7 @@ def _visible(
     row: str, caller: CallerSql, open_: str, asked: str, *, version: bool, record: bool
 ) -> str:
     carried = own(row, version=version)
-    covered = f"{_of_the_record(row)} OR " if record else ""
+    covered = f"{_of_the_record(row, version=version)} OR " if record else ""
     return f"""(CASE WHEN {row}.patient IS NULL THEN {open_}
   ELSE {covered}{_granted(row, f"{row}.patient", caller, asked, carried)}
    AND {_by_all(row, caller, carried)}
@@ -369,8 +415,7 @@ def about_one(row: str, caller: CallerSql, asked: str) -> str:
     Each part of an expression is made anew for every statement, and of a read that goes alone this is half of
     what it costs: so what few rows need is left to the other form, which is asked where this finds nothing.
     """
-    beyond = f"tl.special(g, {_facts(row)}, {asking(caller)}, {own(row, version=False)})"
-    held = _held(row, f"{row}.patient", caller, asked, beyond)
+    held = _held(row, f"{row}.patient", caller, asked, _special_called(row, caller))
     # IS TRUE, or it would become a join, which takes longer for one row.
     return f"({row}.co_subjects IS NULL AND (EXISTS (SELECT FROM tl.consent_grant g\n  {held})) IS TRUE)"
 

@@ -96,9 +96,9 @@ async def put(connection: asyncpg.Connection, rows: Sequence[Reindexed]) -> None
     """
     rids = [row.rid for row in rows]
     await connection.execute(
-        "UPDATE tl.resource r SET inline_masks = u.masks::bigint[] "
-        "FROM unnest($1::bigint[], $2::text[]) AS u(rid, masks) "
-        "WHERE r.rid = u.rid AND r.inline_masks IS DISTINCT FROM u.masks::bigint[]",
+        "UPDATE tl.resource r SET inline_masks = u.masks::bigint[], code_mask = tl.code_mask(r.codes) "
+        "FROM unnest($1::bigint[], $2::text[]) AS u(rid, masks) WHERE r.rid = u.rid "
+        "AND (r.inline_masks IS DISTINCT FROM u.masks::bigint[] OR r.code_mask IS NULL)",
         rids,
         [array_text(row.masks) if row.masks else None for row in rows],
     )

@@ -195,6 +195,17 @@ async def test_what_is_looked_up_once_for_a_record_decides_nothing_otherwise(
     assert await _in_the_record(opened, caller, OTHER) == (1 if name in FITTING else 0)
 
 
+@pytest.mark.parametrize("name", [*FITTING, *UNFITTING])
+async def test_nor_does_it_where_the_grant_refuses_codes(
+    owner: psycopg.Connection[Any], opened: Opened, name: str
+) -> None:
+    granted, stored, asking = (FITTING | UNFITTING)[name]
+    granted = residual([[True, "codes", [CODE + 1]]]) | granted
+    caller = _prepared(owner, (granted, stored, asking))
+    owner.execute("UPDATE tl.resource SET code_mask = tl.code_mask(codes)")
+    assert await _in_the_record(opened, caller) == (1 if name in FITTING else 0)
+
+
 @pytest.mark.parametrize(
     "changes", [{"co_subjects": [THIRD]}, {"patient": THIRD}, {"labels": NORMAL | SECRET}]
 )

@@ -347,6 +347,15 @@ def test_a_search_row_has_the_labels_of_its_element_when_written_and_when_its_re
     assert owner.execute(text.encode()).fetchall() == [(own | TOPIC, False)]
 
 
+@pytest.mark.parametrize("table", TABLES)
+def test_a_search_row_has_the_mask_of_its_resources_codes(owner: Connection, table: str) -> None:
+    store(owner)
+    owner.execute("UPDATE tl.resource SET code_mask = tl.code_mask(codes)")
+    _written(owner)
+    text = f"SELECT code_mask FROM tl.index_{table} WHERE rid = {ROW}"
+    assert owner.execute(text.encode()).fetchall() == [(1 << CODE % 64,)]
+
+
 def test_the_rows_of_these_tests_carry_what_search_rows_carry() -> None:
     assert set(SHARED) <= set(ENTRY)
     assert ENTRY["last_updated"] == NOW

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import booleans
 
 from app.consent.evaluate import holds
 from app.consent.model import Action, CallerFacts, Grant, ResourceFacts
@@ -60,7 +61,10 @@ def _residual() -> str:
     return found[0].replace("statement_timestamp()", _CLOCK)
 
 
-def _store(connection: psycopg.Connection[Any], thing: ResourceFacts, patient: int) -> None:
+def _store(
+    connection: psycopg.Connection[Any], thing: ResourceFacts, patient: int, *, masked: bool
+) -> None:
+    """masked: with the mask of its codes; without, as a release before the masks stored it."""
     connection.execute("TRUNCATE tl.resource, tl.resource_history, tl.link")
     connection.execute(
         "INSERT INTO tl.resource VALUES (%s,%s,'x',1,now(),false,false,%s,NULL,%s,%s,%s,%s,%s,'')",
@@ -75,6 +79,8 @@ def _store(connection: psycopg.Connection[Any], thing: ResourceFacts, patient: i
             sorted(thing.codes),
         ),
     )
+    if masked:
+        connection.execute("UPDATE tl.resource SET code_mask = tl.code_mask(codes)")
     connection.execute(
         "INSERT INTO tl.resource_history VALUES "
         "(%s,%s,0,now(),false,false,%s,NULL,%s,%s,%s,%s,%s,%s,%s,'')",
@@ -155,8 +161,8 @@ def test_the_predicate_in_sql_agrees_with_the_conditions_in_python(
         connection.execute(_residual().encode())
 
         @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(SITUATIONS)
-        def agree(situation: Situation) -> None:
+        @given(SITUATIONS, booleans())
+        def agree(situation: Situation, masked: bool) -> None:
             compared = Compared(situation)
             grants = compared.grants
             connection.execute("TRUNCATE tl.consent_grant")
@@ -167,7 +173,7 @@ def test_the_predicate_in_sql_agrees_with_the_conditions_in_python(
                 who = caller_facts(caller)
                 does = Action.READ if action == "access" else Action.UPDATE
                 expected = _permitted(grants, who, what, does, now)
-                _store(connection, what, patient)
+                _store(connection, what, patient, masked=masked)
                 found = _asked(connection, "resource", _PREDICATE, who, does, now)
                 assert found == expected, (caller, thing, action, now)
                 for text in (_COUNTED, _COUNTABLE):

@@ -6,9 +6,11 @@ import asyncio
 import json
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.redaction.conftest import SECRET_CODE, SHELTER, Record, label, measured
+from tests.search_rows import TABLES, strays
 from tests.spine.conftest import Agency, actor, consent, observation
 
 Json = dict[str, Any]
@@ -374,6 +376,23 @@ async def test_an_element_is_found_anew_after_the_index_is_made_again(record: Re
         assert answer.json()["total"] == count
         include = f"/Observation?_id={record.ids['measured']}&_include=Observation:encounter"
         assert len(await record.found(agency, include)) == 1 + count
+
+
+async def test_rows_of_a_release_without_masks_of_codes_get_them_with_the_index(
+    record: Record,
+) -> None:
+    from app.interactions.reindex import reindex
+
+    url = record.world.database.admin_url
+    with psycopg.connect(url) as owner:
+        for table in ("resource", *TABLES):
+            owner.execute(f"UPDATE tl.{table} SET code_mask = NULL".encode())
+    assert strays(record.world.database)
+    await reindex(url, (), lambda *_: None)
+    assert strays(record.world.database) == {}
+    with psycopg.connect(url) as owner:
+        text = "SELECT count(*) FROM tl.resource WHERE code_mask IS NULL AND NOT deleted"
+        assert owner.execute(text).fetchone() == (0,)
 
 
 async def test_batch_entries_are_cut_as_well(record: Record) -> None:

@@ -127,11 +127,30 @@ END $$;
 -- These name their schema themselves: to set a search path for a call took longer than the call.
 CREATE OR REPLACE FUNCTION tl.special(
   g tl.consent_grant, rid bigint, type smallint, labels bigint, custodian bigint, clinical_from timestamptz,
-  clinical_to timestamptz, closure bigint[], deny_closure bigint[], purpose bigint, organization bigint,
-  action integer, codes bigint[], refs bigint[], authors bigint[]
+  clinical_to timestamptz, code_mask bigint, closure bigint[], deny_closure bigint[], purpose bigint,
+  organization bigint, action integer, codes bigint[], refs bigint[], authors bigint[]
 ) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
   RETURN ({special});
+END $$;
+
+-- The same of a row that stands now, for the statement's own caller: each input costs every statement its making.
+CREATE OR REPLACE FUNCTION tl.special(
+  g tl.consent_grant, rid bigint, type smallint, labels bigint, custodian bigint, clinical_from timestamptz,
+  clinical_to timestamptz, code_mask bigint, closure bigint[], deny_closure bigint[], need bigint,
+  organization bigint
+) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN ({special_told});
+END $$;
+
+-- The same for the caller of the settings.
+CREATE OR REPLACE FUNCTION tl.special(
+  g tl.consent_grant, rid bigint, type smallint, labels bigint, custodian bigint, clinical_from timestamptz,
+  clinical_to timestamptz, code_mask bigint
+) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN ({special_here});
 END $$;
 
 -- The predicate for a row's further data subjects.
@@ -246,9 +265,10 @@ BEGIN
            x.content, x.inline_masks
     FROM resource x WHERE x.rid = ANY (rids);
   INSERT INTO resource AS r (rid, type, id, version, last_updated, deleted, open, patient, co_subjects, custodian,
-           labels, clinical_from, clinical_to, codes, content, inline_masks)
+           labels, clinical_from, clinical_to, codes, code_mask, content, inline_masks)
     SELECT u.rid, u.type, u.id, u.version, u.stamp, u.gone, u.open, u.patient, u.other::bigint[], u.custodian,
-           u.mask, u.time_from, u.time_to, u.code_list::bigint[], u.content, u.inlined::bigint[]
+           u.mask, u.time_from, u.time_to, u.code_list::bigint[], code_mask(u.code_list::bigint[]), u.content,
+           u.inlined::bigint[]
     FROM unnest(rids, types, ids, versions, stamps, gone, opens, patients, others, custodians, masks,
                 times_from, times_to, code_lists, inlines, contents)
       AS u(rid, type, id, version, stamp, gone, open, patient, other, custodian, mask,
@@ -257,7 +277,8 @@ BEGIN
       version = excluded.version, last_updated = excluded.last_updated, deleted = excluded.deleted,
       open = excluded.open, patient = excluded.patient, co_subjects = excluded.co_subjects,
       labels = excluded.labels, clinical_from = excluded.clinical_from, clinical_to = excluded.clinical_to,
-      codes = excluded.codes, content = excluded.content, inline_masks = excluded.inline_masks;
+      codes = excluded.codes, code_mask = excluded.code_mask, content = excluded.content,
+      inline_masks = excluded.inline_masks;
 END $$;
 
 -- True where the row was written by this very transaction: what the doors below ask first.
@@ -311,38 +332,43 @@ BEGIN
   DELETE FROM index_number WHERE rid = ANY (rids);
   DELETE FROM index_text WHERE rid = ANY (rids);
   INSERT INTO index_token (hash, last_updated, rid, patient, custodian, labels,
-      clinical_from, clinical_to, type, item, open, co_subjects, inline_mask)
+      clinical_from, clinical_to, type, item, open, co_subjects, code_mask, inline_mask)
     SELECT u.hash, r.last_updated, r.rid, r.patient, r.custodian,
            element_labels(r.labels, u.mask),
-           r.clinical_from, r.clinical_to, r.type, u.item, element_open(r.open, u.mask), r.co_subjects, u.mask
+           r.clinical_from, r.clinical_to, r.type, u.item, element_open(r.open, u.mask), r.co_subjects, r.code_mask,
+           u.mask
     FROM unnest(token_rids, token_hashes, token_items, token_masks) AS u(rid, hash, item, mask)
     JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
   INSERT INTO index_date (hash, low, high, last_updated, rid, patient, custodian, labels,
-      clinical_from, clinical_to, type, item, open, co_subjects, inline_mask)
+      clinical_from, clinical_to, type, item, open, co_subjects, code_mask, inline_mask)
     SELECT u.hash, coalesce(u.low, '-infinity'), coalesce(u.high, 'infinity'), r.last_updated, r.rid, r.patient, r.custodian,
            element_labels(r.labels, u.mask),
-           r.clinical_from, r.clinical_to, r.type, u.item, element_open(r.open, u.mask), r.co_subjects, u.mask
+           r.clinical_from, r.clinical_to, r.type, u.item, element_open(r.open, u.mask), r.co_subjects, r.code_mask,
+           u.mask
     FROM unnest(date_rids, date_hashes, lows, highs, date_items, date_masks) AS u(rid, hash, low, high, item, mask)
     JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
   INSERT INTO index_string (hash, normalized, exact, last_updated, rid, patient, custodian, labels,
-      clinical_from, clinical_to, type, item, open, co_subjects, inline_mask)
+      clinical_from, clinical_to, type, item, open, co_subjects, code_mask, inline_mask)
     SELECT u.hash, u.normal, u.exact, r.last_updated, r.rid, r.patient, r.custodian,
            element_labels(r.labels, u.mask),
-           r.clinical_from, r.clinical_to, r.type, u.item, element_open(r.open, u.mask), r.co_subjects, u.mask
+           r.clinical_from, r.clinical_to, r.type, u.item, element_open(r.open, u.mask), r.co_subjects, r.code_mask,
+           u.mask
     FROM unnest(string_rids, string_hashes, normals, exacts, string_items, string_masks) AS u(rid, hash, normal, exact, item, mask)
     JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
   INSERT INTO index_number (hash, low, high, last_updated, rid, patient, custodian, labels,
-      clinical_from, clinical_to, type, item, open, co_subjects, inline_mask)
+      clinical_from, clinical_to, type, item, open, co_subjects, code_mask, inline_mask)
     SELECT u.hash, u.low, u.high, r.last_updated, r.rid, r.patient, r.custodian,
            element_labels(r.labels, u.mask),
-           r.clinical_from, r.clinical_to, r.type, u.item, element_open(r.open, u.mask), r.co_subjects, u.mask
+           r.clinical_from, r.clinical_to, r.type, u.item, element_open(r.open, u.mask), r.co_subjects, r.code_mask,
+           u.mask
     FROM unnest(number_rids, number_hashes, number_lows, number_highs, number_items, number_masks) AS u(rid, hash, low, high, item, mask)
     JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
   INSERT INTO index_text (rid, narrative, content, last_updated, patient, custodian, labels,
-      clinical_from, clinical_to, type, open, co_subjects, inline_mask)
+      clinical_from, clinical_to, type, open, co_subjects, code_mask, inline_mask)
     SELECT r.rid, to_tsvector('simple', u.narrative), to_tsvector('simple', u.content), r.last_updated, r.patient,
            r.custodian, element_labels(r.labels, u.mask), r.clinical_from, r.clinical_to, r.type,
-           element_open(r.open, u.mask), r.co_subjects, u.mask
+           element_open(r.open, u.mask), r.co_subjects, r.code_mask,
+           u.mask
     FROM unnest(text_rids, narratives, contents, text_masks) AS u(rid, narrative, content, mask)
     JOIN resource r ON r.rid = u.rid AND r.rid = ANY (rids);
 END $$;
