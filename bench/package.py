@@ -2,12 +2,15 @@
 
     python -m bench.package [--patients 20000] [--resources 2000]
 
-The record is written by the service, once, for a patient of the store whose custodian is the caller.
+The record is written by the service, once, for a patient of the store whose custodian is the caller, and taken
+away after: or the newest rows of the store, a page of the population, would all be the caller's own.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final, cast
 
 import asyncpg
@@ -27,6 +30,15 @@ RESOURCES: Final = 2_000
 _BASE: Final = "http://127.0.0.1:8000/fhir"
 _BATCH: Final = 250
 _OBSERVATION: Final = SLOTS.index("Observation")
+
+
+_WRITTEN: Final = {
+    **dict.fromkeys(("index_token", "index_date", "index_string", "index_number"), "rid"),
+    "index_text": "rid",
+    "link": "source",
+    "resource": "rid",
+}
+"""Tables of resources, and the column that names one."""
 
 
 async def _write(bench: Bench, made: list[Json]) -> list[writing.Written]:
@@ -87,11 +99,21 @@ async def _rows(owner: asyncpg.Connection, rids: list[int]) -> None:
     await owner.fetch("SELECT content FROM tl.resource WHERE rid = ANY ($1::bigint[])", rids)
 
 
+@asynccontextmanager
+async def _taken_away(owner: asyncpg.Connection) -> AsyncIterator[None]:
+    """What is written meanwhile leaves no row behind."""
+    last = await owner.fetchval("SELECT last_value FROM tl.rid")
+    yield
+    for table, column in _WRITTEN.items():
+        await owner.execute(f"DELETE FROM tl.{table} WHERE {column} > $1", last)
+        await owner.execute(f"VACUUM tl.{table}")
+
+
 async def measure(
     made: Cluster, plan: Plan, report: Report, repeats: int, count: int = RESOURCES
 ) -> None:
     """Write the record and time its package."""
-    async with opened(made, plan) as bench:
+    async with opened(made, plan) as bench, _taken_away(bench.owner):
         task = await _referral(bench, count)
 
         async def assemble(_: int) -> None:

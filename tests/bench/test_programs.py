@@ -121,8 +121,27 @@ def test_consent_is_measured_with_1_10_and_200_consents_and_over_the_visible_row
 def test_the_referral_package_is_measured_beside_a_bare_select(
     loaded: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before = asyncio.run(_rows(loaded[0]))
     asyncio.run(package.measure(*loaded, Report("The referral package", loaded[1]), 2, count=12))
     assert "package of 15 resources" in capsys.readouterr().out
+    assert asyncio.run(_rows(loaded[0])) == before
+
+
+async def _rows(made: Cluster) -> list[tuple[str, int]]:
+    """How many rows each table of resources has."""
+    owner = await asyncpg.connect(made.owner_url)
+    try:
+        tables = await owner.fetch(
+            "SELECT c.relname AS name FROM pg_class c WHERE c.relnamespace = 'tl'::regnamespace "
+            "AND c.relkind = 'r' AND (c.relname LIKE 'index%' OR c.relname IN ('resource', 'link', "
+            "'resource_history')) ORDER BY 1"
+        )
+        return [
+            (each["name"], await owner.fetchval(f"SELECT count(*) FROM tl.{each['name']}"))
+            for each in tables
+        ]
+    finally:
+        await owner.close()
 
 
 def test_every_slot_of_a_record_is_loaded_for_every_patient(loaded: Store) -> None:
