@@ -19,6 +19,7 @@ from app.care.referrals.package import referral_package
 from app.fhir_mappings import registry
 from app.interactions import writing
 from app.storage.database import Database
+from app.storage.migrate import CONSENTED
 from bench.cluster import Cluster
 from bench.load import Plan, arguments, store
 from bench.pairs import in_turns
@@ -31,13 +32,7 @@ _BASE: Final = "http://127.0.0.1:8000/fhir"
 _BATCH: Final = 250
 _OBSERVATION: Final = SLOTS.index("Observation")
 
-
-_WRITTEN: Final = {
-    **dict.fromkeys(("index_token", "index_date", "index_string", "index_number"), "rid"),
-    "index_text": "rid",
-    "link": "source",
-    "resource": "rid",
-}
+_WRITTEN: Final = dict.fromkeys(CONSENTED, "rid") | {"link": "source"}
 """Tables of resources, and the column that names one."""
 
 
@@ -103,10 +98,12 @@ async def _rows(owner: asyncpg.Connection, rids: list[int]) -> None:
 async def _taken_away(owner: asyncpg.Connection) -> AsyncIterator[None]:
     """What is written meanwhile leaves no row behind."""
     last = await owner.fetchval("SELECT last_value FROM tl.rid")
-    yield
-    for table, column in _WRITTEN.items():
-        await owner.execute(f"DELETE FROM tl.{table} WHERE {column} > $1", last)
-        await owner.execute(f"VACUUM tl.{table}")
+    try:
+        yield
+    finally:
+        for table, column in _WRITTEN.items():
+            await owner.execute(f"DELETE FROM tl.{table} WHERE {column} > $1", last)
+            await owner.execute(f"VACUUM tl.{table}")
 
 
 async def measure(

@@ -106,8 +106,8 @@ _WITHIN = (
     Mutant(
         "a version carries its own codes, references and authors",
         PREDICATE,
-        'f"{row}.codes, {row}.refs, {row}.authors" if version',
-        '"NULL::bigint[], NULL, NULL" if version',
+        'f"{row}.codes, {row}.refs, {row}.authors" if version else "NULL, NULL, NULL"',
+        '"NULL, NULL, NULL"',
     ),
     Mutant(
         "the record's shortcut is the record's alone",

@@ -257,18 +257,12 @@ def _make_tables(url: str) -> None:
 
 def _roles(connection: psycopg.Connection, service_role: str, service_password: str | None) -> None:
     for role, options in ((KEEPER, "NOLOGIN"), (READERS, "NOLOGIN"), (service_role, "LOGIN")):
-        name = sql.Identifier(role)
-        # Made first and excused after: between a look and a creation another migration may create it.
+        found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
+        verb = "ALTER" if found else "CREATE"
         connection.execute(
             sql.SQL(
-                "DO $$ BEGIN CREATE ROLE {}; "
-                "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
-            ).format(name)
-        )
-        connection.execute(
-            sql.SQL(
-                f"ALTER ROLE {{}} {options} NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS"
-            ).format(name)
+                f"{verb} ROLE {{}} {options} NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS"
+            ).format(sql.Identifier(role))
         )
     if service_password is not None:
         connection.execute(
@@ -288,7 +282,11 @@ def make_roles(url: str, service_role: str, service_password: str | None) -> Non
             with psycopg.connect(url) as connection:
                 _roles(connection, service_role, service_password)
                 connection.execute(f"GRANT {KEEPER}, {READERS} TO CURRENT_USER")
-        except (psycopg.errors.UniqueViolation, psycopg.errors.InternalError_):
+        except (
+            psycopg.errors.DuplicateObject,
+            psycopg.errors.UniqueViolation,
+            psycopg.errors.InternalError_,
+        ):
             if attempt == _ROLE_ATTEMPTS - 1:
                 raise
             time.sleep(0.1 * (attempt + 1))

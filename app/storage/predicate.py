@@ -30,6 +30,9 @@ class CallerSql:
     action: str
 
 
+_ASKING: Final = tuple(CallerSql.__dataclass_fields__)
+"""What a function is told of its caller, in this order."""
+
 _PURPOSES: Final = (1 << 60) - 1
 """The bits of purposes in `tl.need` and `tl.consent_grant.withheld`; above them stand those of actions."""
 
@@ -75,7 +78,7 @@ def correcting(caller: CallerSql) -> CallerSql:
 
 def inputs_of(function: str) -> CallerSql:
     """The caller as the inputs of a function of the database."""
-    return CallerSql(**{name: f"{function}.{name}" for name in CallerSql.__dataclass_fields__})
+    return CallerSql(**{name: f"{function}.{name}" for name in _ASKING})
 
 
 SETTINGS: Final = CallerSql(
@@ -177,11 +180,13 @@ def _granted(
     patient: str,
     caller: CallerSql,
     asked: str,
-    carried: str,
+    *,
+    version: bool,
     told: str = "true",
     order: str = "",
 ) -> str:
-    held = _held(row, patient, caller, asked, _special_called(row, caller, carried))
+    beyond = _special_called(row, caller, version=version)
+    held = _held(row, patient, caller, asked, beyond)
     return f"""(
   SELECT {told} FROM tl.consent_grant g
   {held}
@@ -235,21 +240,21 @@ def _special_of(row: str, caller: CallerSql) -> str:
     return text.format(organization_here=_here("organization"))
 
 
-def _special_called(row: str, caller: CallerSql, carried: str | None = None) -> str:
+def _special_called(row: str, caller: CallerSql, *, version: bool) -> str:
     """`_SPECIAL` of a row as a call, with the fewest inputs.
 
     In line it cost a statement as much as ten calls, and each statement has the predicate three or four times.
-    carried: see `own`; none where the row stands now.
     """
     facts = f"g, {_facts(row)}"
-    if carried not in (None, own(row, version=False)):
+    carried = own(row, version=version)
+    if version:
         return f"tl.special({facts}, NULL, {asking(caller)}, {carried})"
     facts += f", {row}.code_mask"
     if caller in (SETTINGS, KEYED):
         return f"tl.special({facts})"
     if caller == PARAMETERS:
         return f"tl.special({facts}, {caller.closure}, {caller.deny_closure}, {_NEED}, {caller.organization})"
-    return f"tl.special({facts}, {asking(caller)}, {own(row, version=False)})"
+    return f"tl.special({facts}, {asking(caller)}, {carried})"
 
 
 def _specials() -> dict[str, str]:
@@ -289,16 +294,13 @@ def asking(caller: CallerSql) -> str:
     return ", ".join(_unless_here(getattr(caller, name), name) for name in _ASKING)
 
 
-_ASKING: Final = ("closure", "deny_closure", "purpose", "organization", "action")
-
-
 def _unless_here(text: str, name: str) -> str:
     return "NULL" if text in (getattr(SETTINGS, name), getattr(KEYED, name)) else text
 
 
 def bodies() -> dict[str, str]:
     """What is put into the functions of sql/routines.sql: the forms of special, co_granted, here."""
-    here = {f"{name}_here": _here(name) for name in CallerSql.__dataclass_fields__}
+    here = {f"{name}_here": _here(name) for name in _ASKING}
     return _specials() | {"co_granted": _co_granted(), "here": _here_inputs()} | here
 
 
@@ -311,9 +313,9 @@ def permitting(row: str, told: str, order: str) -> str:
 
     told: SQL over the grant `g`; order: which of several grants is meant, as ORDER BY. A scalar sub-select.
     """
-    carried = own(row, version=False)
     return _granted(
-        *(row, f"{row}.patient", PARAMETERS, _asked(PARAMETERS), carried),
+        *(row, f"{row}.patient", PARAMETERS, _asked(PARAMETERS)),
+        version=False,
         told=told,
         order=f"ORDER BY {order} ",
     )
@@ -334,18 +336,17 @@ def visible(row: str, caller: CallerSql, *, version: bool = False, record: bool 
 def _visible(
     row: str, caller: CallerSql, open_: str, asked: str, *, version: bool, record: bool
 ) -> str:
-    carried = own(row, version=version)
     covered = f"{_of_the_record(row, version=version)} OR " if record else ""
     return f"""(CASE WHEN {row}.patient IS NULL THEN {open_}
-  ELSE {covered}{_granted(row, f"{row}.patient", caller, asked, carried)}
-   AND {_by_all(row, caller, carried)}
+  ELSE {covered}{_granted(row, f"{row}.patient", caller, asked, version=version)}
+   AND {_by_all(row, caller, version=version)}
 END)"""
 
 
-def _by_all(row: str, caller: CallerSql, carried: str) -> str:
+def _by_all(row: str, caller: CallerSql, *, version: bool) -> str:
     """The further data subjects of the row, where it has any, grant it too."""
     return f"""({row}.co_subjects IS NULL OR tl.co_granted(
-     {row}.co_subjects, {_facts(row)}, {asking(caller)}, {carried}))"""
+     {row}.co_subjects, {_facts(row)}, {asking(caller)}, {own(row, version=version)}))"""
 
 
 def walked(row: str, caller: CallerSql) -> str:
@@ -356,7 +357,7 @@ def walked(row: str, caller: CallerSql) -> str:
     out: they hold for no such row. Never true where `patient` is null.
     """
     held = _held(row, f"{row}.patient", caller, _asked(caller), _special_of(row, caller))
-    all_ = _by_all(row, caller, own(row, version=False))
+    all_ = _by_all(row, caller, version=False)
     return f"""({row}.custodian IS DISTINCT FROM {caller.organization}
  AND EXISTS (SELECT FROM tl.consent_grant g
   {held} AND g.custodian IS DISTINCT FROM -2)
@@ -384,9 +385,7 @@ def _co_granted() -> str:
     Few rows have further data subjects; in line, their part cost every statement a third of the whole.
     """
     inputs = inputs_of("co_granted")
-    granted = _granted(
-        "co_granted", "other.subject", inputs, _asked(inputs), own("co_granted", version=True)
-    )
+    granted = _granted("co_granted", "other.subject", inputs, _asked(inputs), version=True)
     return (
         f"SELECT bool_and(coalesce({granted}, false)) "
         "FROM unnest(co_granted.subjects) AS other(subject)"
@@ -415,7 +414,7 @@ def about_one(row: str, caller: CallerSql, asked: str) -> str:
     Each part of an expression is made anew for every statement, and of a read that goes alone this is half of
     what it costs: so what few rows need is left to the other form, which is asked where this finds nothing.
     """
-    held = _held(row, f"{row}.patient", caller, asked, _special_called(row, caller))
+    held = _held(row, f"{row}.patient", caller, asked, _special_called(row, caller, version=False))
     # IS TRUE, or it would become a join, which takes longer for one row.
     return f"({row}.co_subjects IS NULL AND (EXISTS (SELECT FROM tl.consent_grant g\n  {held})) IS TRUE)"
 

@@ -16,6 +16,7 @@ from app.fhir_mappings import json_text, registry
 from app.interactions import writing
 from app.storage.database import Database
 from app.storage.identities import Identity, resolve_caller
+from app.storage.migrate import SURVIVOR_TABLES
 from bench import consent, package, read_path, search
 from bench.cluster import Cluster
 from bench.load import Plan, store
@@ -127,19 +128,14 @@ def test_the_referral_package_is_measured_beside_a_bare_select(
     assert asyncio.run(_rows(loaded[0])) == before
 
 
-async def _rows(made: Cluster) -> list[tuple[str, int]]:
-    """How many rows each table of resources has."""
+async def _rows(made: Cluster) -> dict[str, int]:
+    """How many rows each table of survivors' data has."""
     owner = await asyncpg.connect(made.owner_url)
     try:
-        tables = await owner.fetch(
-            "SELECT c.relname AS name FROM pg_class c WHERE c.relnamespace = 'tl'::regnamespace "
-            "AND c.relkind = 'r' AND (c.relname LIKE 'index%' OR c.relname IN ('resource', 'link', "
-            "'resource_history')) ORDER BY 1"
-        )
-        return [
-            (each["name"], await owner.fetchval(f"SELECT count(*) FROM tl.{each['name']}"))
-            for each in tables
-        ]
+        return {
+            table: await owner.fetchval(f"SELECT count(*) FROM tl.{table}")
+            for table in SURVIVOR_TABLES
+        }
     finally:
         await owner.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,8 @@ from psycopg import sql
 from app.consent.model import Action
 from app.storage import predicate
 from app.storage.database import Caller
+from app.storage.database import Database as Opened
+from tests.conftest import Database
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -125,18 +128,36 @@ def store(owner: psycopg.Connection[Any], **changes: Any) -> None:
         )
 
 
+def mask_codes(owner: psycopg.Connection[Any]) -> None:
+    """Masks of codes, as `tl.store_resources` and `tl.store_search` leave them."""
+    owner.execute("UPDATE tl.resource SET code_mask = tl.code_mask(codes)")
+    for table in INDEX:
+        text = f"UPDATE tl.{table} i SET code_mask = r.code_mask FROM tl.resource r WHERE r.rid = i.rid"
+        owner.execute(text.encode())
+
+
 def seen(owner: psycopg.Connection[Any], caller: Caller = CALLER, action: int = READ) -> list[str]:
     """Which of the row and its superseded version the predicate lets through."""
-    values = {f"p{n}": v for n, v in enumerate(caller.parameters(Action(action)), start=1)}
-    found = []
-    for table, version in (("resource", False), ("resource_history", True)):
-        text = predicate.visible("x", predicate.PARAMETERS, version=version)
-        statement = f"SELECT count(*) FROM tl.{table} x WHERE x.rid = {ROW} AND {text}"
-        count = _asked(owner, statement, values)
-        found += [table] if count and count[0] else []
+    values = _values(caller, action)
+    found = [table for table in BOTH if _let_through(owner, table, values)]
     assert _counted(owner, values) == ("resource" in found)
     assert _by_key(owner, values) == ("resource" in found and _about_one(owner))
     return found
+
+
+def let_through(owner: psycopg.Connection[Any], table: str) -> bool:
+    """Whether the predicate in a statement lets the row of a table through to the caller."""
+    return _let_through(owner, table, _values(CALLER, READ))
+
+
+def _let_through(owner: psycopg.Connection[Any], table: str, values: Json) -> bool:
+    text = predicate.visible("x", predicate.PARAMETERS, version=table == "resource_history")
+    statement = f"SELECT count(*) FROM tl.{table} x WHERE x.rid = {ROW} AND {text}"
+    return bool(_asked(owner, statement, values) == (1,))
+
+
+def _values(caller: Caller, action: int) -> Json:
+    return {f"p{n}": v for n, v in enumerate(caller.parameters(Action(action)), start=1)}
 
 
 def _asked(owner: psycopg.Connection[Any], text: str, values: Json) -> Any:
@@ -170,3 +191,37 @@ def _counted(owner: psycopg.Connection[Any], values: Json) -> int:
 
 
 BOTH = ["resource", "resource_history"]
+
+
+def count_policed(
+    conditions: Database, table: str, caller: Caller | None, action: int = READ
+) -> int:
+    """Rows of a table that the service's role sees, without any predicate in the query."""
+    with psycopg.connect(conditions.service_url) as connection:
+        if caller is not None:
+            connection.execute(
+                "SELECT tl.enter(%s::bigint[], %s::bigint[], %s, %s, %s, 5)",
+                (
+                    list(caller.closure),
+                    list(caller.deny_closure),
+                    caller.purpose,
+                    caller.organization,
+                    action,
+                ),
+            )
+        found = connection.execute(f"SELECT count(*) FROM tl.{table}".encode()).fetchone()
+        return int(found[0]) if found else 0
+
+
+async def in_the_record(
+    opened: Opened,
+    caller: Caller,
+    of: int = PATIENT,
+    *,
+    table: str = "resource",
+    test: str = predicate.for_query("x", record=True),
+) -> int:
+    """How many rows a statement sees that was entered for a Patient's record. test: what it asks itself."""
+    body = f"SELECT x.rid FROM tl.{table} x WHERE x.rid > $7 AND {test}"
+    asking = replace(caller, epoch=5)
+    return len(await opened.fetch(asking, body, 0, record=f"{of}::bigint"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -17,13 +16,12 @@ from tests.consent.rows import (
     BOTH,
     CALLER,
     CODE,
-    GRANTEE,
     INDEX,
-    PATIENT,
-    READ,
-    ROW,
-    TREAT,
+    count_policed,
     grant,
+    in_the_record,
+    let_through,
+    mask_codes,
     seen,
     store,
 )
@@ -31,38 +29,6 @@ from tests.consent.rows import (
 SAME_BIT = CODE + 64
 REFUSED = {"residual": [[[True, "codes", [CODE]]]]}
 TABLES = ("resource", *INDEX)
-
-
-def _mask(owner: psycopg.Connection[Any]) -> None:
-    """As `tl.store_resources` and `tl.store_search` leave it."""
-    owner.execute("UPDATE tl.resource SET code_mask = tl.code_mask(codes)")
-    for table in INDEX:
-        owner.execute(
-            f"UPDATE tl.{table} i SET code_mask = r.code_mask FROM tl.resource r WHERE r.rid = i.rid".encode()
-        )
-
-
-def _by_query(owner: psycopg.Connection[Any], table: str) -> bool:
-    """Whether the predicate in a statement lets the row through."""
-    first = dict(enumerate(CALLER.parameters(), start=1))
-    text = predicate.visible("x", predicate.PARAMETERS)
-    found = psycopg.RawCursor(owner).execute(
-        "WITH caller AS (SELECT $1::bigint[], $2::bigint[], $3::bigint, $4::bigint, $5::integer, $6::bigint) "
-        f"SELECT count(*) FROM tl.{table} x WHERE x.rid = {ROW} AND {text}".encode(),
-        [list(v) if isinstance(v, tuple) else v for v in first.values()],
-    )
-    return found.fetchone() == (1,)
-
-
-def _by_policy(database: Database, table: str) -> bool:
-    """Whether the table's policy lets the row through."""
-    with psycopg.connect(database.service_url) as connection:
-        connection.execute(
-            "SELECT tl.enter(%s::bigint[], %s::bigint[], %s, %s, %s, 5)",
-            ([GRANTEE], [GRANTEE, 11], TREAT, 60, READ),
-        )
-        found = connection.execute(f"SELECT count(*) FROM tl.{table}".encode()).fetchone()
-    return found == (1,)
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -86,12 +52,12 @@ def test_what_is_refused_is_hidden_and_nothing_else(
 ) -> None:
     store(owner, codes=codes)
     if masked:
-        _mask(owner)
+        mask_codes(owner)
     grant(owner, **REFUSED)
     assert seen(owner) == (BOTH if visible else [])
     for table in TABLES:
-        assert _by_query(owner, table) == visible, table
-        assert _by_policy(conditions, table) == visible, table
+        assert let_through(owner, table) == visible, table
+        assert count_policed(conditions, table, CALLER) == visible, table
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -103,35 +69,29 @@ async def test_in_a_record_as_well(
 ) -> None:
     store(owner, codes=codes)
     if masked:
-        _mask(owner)
+        mask_codes(owner)
     grant(owner, **REFUSED)
     for test in ("true", predicate.for_query("x", record=True)):
-        assert await _in_the_record(opened, "resource", test) == visible
+        assert await in_the_record(opened, CALLER, test=test) == visible
 
 
 async def test_a_version_in_a_record_is_judged_by_its_own_codes(
     owner: psycopg.Connection[Any], opened: Opened
 ) -> None:
     store(owner, codes=[CODE + 1])
-    _mask(owner)
+    mask_codes(owner)
     grant(owner, **REFUSED)
-    assert await _in_the_record(opened, "resource_history", "true")
+    version = {"table": "resource_history", "test": "true"}
+    assert await in_the_record(opened, CALLER, **version) == 1
     owner.execute("UPDATE tl.resource_history SET codes = %s", ([CODE],))
-    assert not await _in_the_record(opened, "resource_history", "true")
-
-
-async def _in_the_record(opened: Opened, table: str, test: str) -> bool:
-    """Whether a statement sees the row that was entered for the Patient's record."""
-    body = f"SELECT x.rid FROM tl.{table} x WHERE x.rid > $7 AND {test}"
-    caller = replace(CALLER, epoch=5)
-    return bool(await opened.fetch(caller, body, 0, record=f"{PATIENT}::bigint"))
+    assert await in_the_record(opened, CALLER, **version) == 0
 
 
 def test_a_version_is_judged_by_its_own_codes_whatever_the_mask_says(
     owner: psycopg.Connection[Any],
 ) -> None:
     store(owner, codes=[CODE + 1])
-    _mask(owner)
+    mask_codes(owner)
     owner.execute("UPDATE tl.resource_history SET codes = %s", ([CODE],))
     grant(owner, **REFUSED)
     assert seen(owner) == ["resource"]
@@ -155,15 +115,15 @@ def test_codes_are_looked_up_only_where_bits_meet(
     conditions: Database, owner: psycopg.Connection[Any]
 ) -> None:
     store(owner, codes=[CODE + 1])
-    _mask(owner)
+    mask_codes(owner)
     grant(owner, **REFUSED)
     for table in TABLES:
-        assert _by_query(owner, table), table
-        assert _by_policy(conditions, table), table
+        assert let_through(owner, table), table
+        assert count_policed(conditions, table, CALLER) == 1, table
     owner.execute("UPDATE tl.resource SET codes = %s, code_mask = NULL", ([SAME_BIT],))
-    _mask(owner)
+    mask_codes(owner)
     with pytest.raises(psycopg.errors.RaiseException, match="looked up"):
-        _by_query(owner, "index_token")
+        let_through(owner, "index_token")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +159,7 @@ def test_a_residual_of_no_form_refuses_whatever_the_masks_say(
     owner: psycopg.Connection[Any],
 ) -> None:
     store(owner, codes=[CODE + 1])
-    _mask(owner)
+    mask_codes(owner)
     grant(owner, residual=[[], [[True, "codes", [CODE]]]])
     assert seen(owner) == []
 

@@ -52,8 +52,11 @@ from tests.consent.rows import (
     TYPE,
     UPDATE,
     Json,
+    count_policed,
     grant,
+    in_the_record,
     insert,
+    mask_codes,
     seen,
     store,
 )
@@ -150,7 +153,7 @@ def test_a_directory_entry_is_read_where_open_and_corrected_by_its_custodian(
     assert seen(owner, caller, action) == expected
     # The database itself says the same of every table.
     for table in ("resource", "resource_history", "index_token"):
-        assert bool(_count(conditions, table, caller, action)) == bool(expected), table
+        assert bool(count_policed(conditions, table, caller, action)) == bool(expected), table
 
 
 @pytest.mark.parametrize(
@@ -177,22 +180,15 @@ def test_a_further_subjects_grant_is_held_against_the_same_conditions(
     assert seen(owner) == []
 
 
-async def _in_the_record(opened: Opened, caller: Caller, of: int = PATIENT) -> int:
-    """How many rows a statement sees that was entered for a Patient's record."""
-    body = f"SELECT x.rid FROM tl.resource x WHERE x.rid > $7 AND {predicate.for_query('x', record=True)}"
-    asking = replace(caller, epoch=5)
-    return len(await opened.fetch(asking, body, 0, record=f"{of}::bigint"))
-
-
 @pytest.mark.parametrize("name", [*FITTING, *UNFITTING])
 async def test_what_is_looked_up_once_for_a_record_decides_nothing_otherwise(
     owner: psycopg.Connection[Any], opened: Opened, name: str
 ) -> None:
     caller = _prepared(owner, (FITTING | UNFITTING)[name])
-    assert await _in_the_record(opened, caller) == (1 if name in FITTING else 0)
+    assert await in_the_record(opened, caller) == (1 if name in FITTING else 0)
     # The grant of somebody else's record is none of this one's.
     grant(owner, patient=OTHER)
-    assert await _in_the_record(opened, caller, OTHER) == (1 if name in FITTING else 0)
+    assert await in_the_record(opened, caller, OTHER) == (1 if name in FITTING else 0)
 
 
 @pytest.mark.parametrize("name", [*FITTING, *UNFITTING])
@@ -202,8 +198,8 @@ async def test_nor_does_it_where_the_grant_refuses_codes(
     granted, stored, asking = (FITTING | UNFITTING)[name]
     granted = residual([[True, "codes", [CODE + 1]]]) | granted
     caller = _prepared(owner, (granted, stored, asking))
-    owner.execute("UPDATE tl.resource SET code_mask = tl.code_mask(codes)")
-    assert await _in_the_record(opened, caller) == (1 if name in FITTING else 0)
+    mask_codes(owner)
+    assert await in_the_record(opened, caller) == (1 if name in FITTING else 0)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +210,7 @@ async def test_a_row_beside_the_grant_of_the_record_is_asked_for_by_itself(
 ) -> None:
     grant(owner)
     store(owner, **changes)
-    assert await _in_the_record(opened, CALLER) == 0
+    assert await in_the_record(opened, CALLER) == 0
 
 
 async def test_the_callers_own_rows_alone_are_those_of_a_custodians_record(
@@ -222,9 +218,9 @@ async def test_the_callers_own_rows_alone_are_those_of_a_custodians_record(
 ) -> None:
     grant(owner, custodian=-2)
     store(owner)
-    assert await _in_the_record(opened, CALLER) == 0
-    assert await _in_the_record(opened, replace(CALLER, organization=CUSTODIAN)) == 1
-    assert await _in_the_record(opened, replace(CALLER, organization=None)) == 0
+    assert await in_the_record(opened, CALLER) == 0
+    assert await in_the_record(opened, replace(CALLER, organization=CUSTODIAN)) == 1
+    assert await in_the_record(opened, replace(CALLER, organization=None)) == 0
 
 
 def micros(moment: datetime) -> int:
@@ -380,24 +376,6 @@ def test_codes_are_the_rows_own(owner: psycopg.Connection[Any]) -> None:
     assert seen(owner) == []
 
 
-def _count(conditions: Database, table: str, caller: Caller | None, action: int = READ) -> int:
-    """Rows of a table that the service's role sees, without any predicate in the query."""
-    with psycopg.connect(conditions.service_url) as connection:
-        if caller is not None:
-            connection.execute(
-                "SELECT tl.enter(%s::bigint[], %s::bigint[], %s, %s, %s, 5)",
-                (
-                    list(caller.closure),
-                    list(caller.deny_closure),
-                    caller.purpose,
-                    caller.organization,
-                    action,
-                ),
-            )
-        found = connection.execute(f"SELECT count(*) FROM tl.{table}".encode()).fetchone()
-        return int(found[0]) if found else 0
-
-
 POLICED = [table for table in migrate.SURVIVOR_TABLES if table != "membership"]
 BY_KEY = predicate.BY_KEY.removeprefix("tl.")
 
@@ -415,9 +393,9 @@ def test_the_database_itself_shows_a_row_to_whom_it_is_granted_and_to_nobody_els
 ) -> None:
     _everywhere(owner)
     # A link is its source's: one of the three is of a resource that is not there.
-    assert _count(conditions, table, CALLER) == (2 if table == "link" else 1)
-    assert _count(conditions, table, replace(CALLER, closure=(12,))) == 0
-    assert _count(conditions, table, None) == 0
+    assert count_policed(conditions, table, CALLER) == (2 if table == "link" else 1)
+    assert count_policed(conditions, table, replace(CALLER, closure=(12,))) == 0
+    assert count_policed(conditions, table, None) == 0
 
 
 @pytest.mark.parametrize("table", ["resource", BY_KEY, "index_token", "others_token"])
@@ -425,9 +403,9 @@ def test_the_database_itself_asks_what_is_done_and_why(
     owner: psycopg.Connection[Any], conditions: Database, table: str
 ) -> None:
     _everywhere(owner)
-    assert _count(conditions, table, CALLER) == 1
-    assert _count(conditions, table, CALLER, UPDATE) == 0
-    assert _count(conditions, table, replace(CALLER, purpose=RESEARCH)) == 0
+    assert count_policed(conditions, table, CALLER) == 1
+    assert count_policed(conditions, table, CALLER, UPDATE) == 0
+    assert count_policed(conditions, table, replace(CALLER, purpose=RESEARCH)) == 0
 
 
 @pytest.mark.parametrize("name", [*FITTING, *UNFITTING])
@@ -437,9 +415,9 @@ def test_the_view_of_counts_shows_what_others_keep_and_the_caller_may_see(
     caller = _prepared(owner, (FITTING | UNFITTING)[name])
     mine = caller.organization == CUSTODIAN
     expected = name in FITTING and not mine
-    assert _count(conditions, "others_token", caller) == expected
-    assert _count(conditions, "others_token", replace(caller, organization=CUSTODIAN)) == 0
-    assert _count(conditions, "others_token", None) == 0
+    assert count_policed(conditions, "others_token", caller) == expected
+    assert count_policed(conditions, "others_token", replace(caller, organization=CUSTODIAN)) == 0
+    assert count_policed(conditions, "others_token", None) == 0
 
 
 def test_the_view_of_counts_asks_every_further_data_subject(
@@ -447,9 +425,9 @@ def test_the_view_of_counts_asks_every_further_data_subject(
 ) -> None:
     store(owner, co_subjects=[OTHER])
     grant(owner)
-    assert _count(conditions, "others_token", CALLER) == 0
+    assert count_policed(conditions, "others_token", CALLER) == 0
     grant(owner, patient=OTHER)
-    assert _count(conditions, "others_token", CALLER) == 1
+    assert count_policed(conditions, "others_token", CALLER) == 1
 
 
 def test_every_view_belongs_to_a_role_that_sees_no_more_by_it_than_its_reader_may(
@@ -486,8 +464,8 @@ def test_the_view_of_reads_by_key_shows_nothing_that_is_not_about_one_survivor(
     store(owner, **about)
     grant(owner)
     grant(owner, patient=OTHER)
-    assert _count(conditions, "resource", CALLER) == 1
-    assert _count(conditions, BY_KEY, CALLER) == 0
+    assert count_policed(conditions, "resource", CALLER) == 1
+    assert count_policed(conditions, BY_KEY, CALLER) == 0
 
 
 @pytest.mark.parametrize(
@@ -526,8 +504,8 @@ def test_an_open_entry_is_shown_to_every_caller_and_to_nobody_where_no_caller_is
     owner: psycopg.Connection[Any], conditions: Database, table: str
 ) -> None:
     store(owner, patient=None, open=True)
-    assert _count(conditions, table, replace(CALLER, closure=(12,))) > 0
-    assert _count(conditions, table, None) == 0
+    assert count_policed(conditions, table, replace(CALLER, closure=(12,))) > 0
+    assert count_policed(conditions, table, None) == 0
 
 
 def test_a_caller_without_identities_is_nobody(
@@ -548,7 +526,7 @@ def test_the_database_judges_a_version_by_its_own_labels_and_by_the_present_ones
 ) -> None:
     _everywhere(owner)
     owner.execute(f"UPDATE tl.{table} SET labels = {NORMAL | SECRET}".encode())
-    assert _count(conditions, "resource_history", CALLER) == 0
+    assert count_policed(conditions, "resource_history", CALLER) == 0
 
 
 @pytest.mark.parametrize(

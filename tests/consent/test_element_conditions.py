@@ -42,6 +42,7 @@ from tests.consent.rows import (
     Json,
     grant,
     insert,
+    mask_codes,
     store,
 )
 
@@ -350,7 +351,7 @@ def test_a_search_row_has_the_labels_of_its_element_when_written_and_when_its_re
 @pytest.mark.parametrize("table", TABLES)
 def test_a_search_row_has_the_mask_of_its_resources_codes(owner: Connection, table: str) -> None:
     store(owner)
-    owner.execute("UPDATE tl.resource SET code_mask = tl.code_mask(codes)")
+    mask_codes(owner)
     _written(owner)
     text = f"SELECT code_mask FROM tl.index_{table} WHERE rid = {ROW}"
     assert owner.execute(text.encode()).fetchall() == [(1 << CODE % 64,)]
