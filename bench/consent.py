@@ -109,7 +109,9 @@ async def _population(bench: Bench, report: Report) -> None:
 
     async def only_visible(statements: Sequence[Statement]) -> None:
         for statement in statements:
-            await bench.owner.fetch(_over_copy(str(statement.body)), *first, *statement.arguments)
+            # Planned as the service plans it: anew each time would be dearer than a page is.
+            owner = bench.owners[statement.by_key]
+            await owner.fetch(_over_copy(str(statement.body)), *first, *statement.arguments)
 
     walls = bench.runs()["walls"]
 

@@ -52,7 +52,7 @@ def _conjuncts(text: str) -> Iterator[Mutant]:
     for low, high in itertools.pairwise(marks):
         clause = block[low:high]
         yield Mutant(" ".join(clause.split())[4:60], PREDICATE, clause)
-    start = text.index('_SPECIAL: Final = """') + len('_SPECIAL: Final = """')
+    start = text.index('_SELDOM: Final = """') + len('_SELDOM: Final = """')
     block = text[start : text.index('"""', start)]
     marks = [m.start() for m in re.finditer(r"\n    AND ", block)] + [len(block)]
     yield Mutant("special: " + block[: marks[0]], PREDICATE, block[: marks[0]], "true")
@@ -102,6 +102,23 @@ _WITHIN = (
         "g.refused_mask IS NOT NULL",
     ),
     Mutant("data period, its start", PREDICATE, "special.clinical_from >= g.data_from AND "),
+    *(
+        Mutant(f"special, {name}", PREDICATE, old, new)
+        for name, old, new in (
+            ("seldom asked: labels", "g.any_of <> 0 OR ", ""),
+            ("seldom asked: its custodian", "OR g.custodian IS NOT NULL\n", "\n"),
+            ("seldom asked: types", "     OR g.types IS NOT NULL OR g.not", "     OR g.not"),
+            ("seldom asked: types refused", ' OR g.not_types IS NOT NULL"', '"'),
+            ("seldom asked: refuses", "      RETURN false;\n", ""),
+            ("in line: data period", "{_SELDOM}\\n    AND {_IN_PERIOD}", "{_SELDOM}"),
+            ("in line: seldom asked", "{_SELDOM}\\n    AND {_IN_PERIOD}", "{_IN_PERIOD}"),
+            ("in line: residual", "({_NO_RESIDUAL} OR {_RESIDUAL})", "true"),
+            ("a step: data period", "    RETURN {_IN_PERIOD};", "    RETURN true;"),
+            ("residual", "g.residual IS NULL OR g.refused_mask & special.code_mask = 0", "true"),
+            ("a residual besides", "RETURN {_IN_PERIOD} AND {_RESIDUAL};", "RETURN {_IN_PERIOD};"),
+            ("a period besides", "RETURN {_IN_PERIOD} AND {_RESIDUAL};", "RETURN {_RESIDUAL};"),
+        )
+    ),
     Mutant("data period, its end", PREDICATE, " AND special.clinical_to <= g.data_to"),
     Mutant(
         "a version carries its own codes, references and authors",

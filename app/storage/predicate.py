@@ -60,7 +60,8 @@ def need(purpose: int, action: int) -> int:
 
 
 def _here(name: str) -> str:
-    # After a transaction a custom setting reads as '' and not as NULL: both must mean nobody.
+    # After a transaction a custom setting reads as '' and not as NULL: both must mean nobody, and the planner
+    # reads it too, where it guesses how many rows there are.
     setting, form = _READ[name]
     return form.format(f"NULLIF(current_setting('tl.{setting}', true), '')")
 
@@ -206,37 +207,56 @@ def _held(row: str, patient: str, caller: CallerSql, asked: str, beyond: str) ->
         ELSE {beyond} END"""
 
 
-_SPECIAL: Final = """(g.any_of = 0 OR g.any_of & special.labels <> 0)
+_SELDOM: Final = """(g.any_of = 0 OR g.any_of & special.labels <> 0)
     AND (g.custodian IS NULL OR g.custodian = special.custodian
          OR (g.custodian = -2 AND special.custodian = coalesce(special.organization, {organization_here})))
     AND (g.types IS NULL OR special.type = ANY (g.types))
-    AND (g.not_types IS NULL OR special.type <> ALL (g.not_types))
-    AND (g.data_from IS NULL
-         OR (special.clinical_from >= g.data_from AND special.clinical_to <= g.data_to))
-    AND (g.residual IS NULL OR g.refused_mask & special.code_mask = 0
-         OR tl.residual(g.residual, special.rid, special.type, special.labels, special.custodian,
+    AND (g.not_types IS NULL OR special.type <> ALL (g.not_types))"""
+"""What few grants ask of a row: one of some labels, a custodian, types."""
+
+_SELDOM_ASKED: Final = """g.any_of <> 0 OR g.custodian IS NOT NULL
+     OR g.types IS NOT NULL OR g.not_types IS NOT NULL"""
+
+_IN_PERIOD: Final = """(g.data_from IS NULL
+         OR (special.clinical_from >= g.data_from AND special.clinical_to <= g.data_to))"""
+
+_NO_RESIDUAL: Final = "g.residual IS NULL OR g.refused_mask & special.code_mask = 0"
+"""Nothing is left to ask: what is left are refused codes at most, and the row has none of them."""
+
+_RESIDUAL: Final = """tl.residual(g.residual, special.rid, special.type, special.labels, special.custodian,
                         special.clinical_from, special.clinical_to, special.closure,
                         special.deny_closure, special.purpose, special.action,
-                        special.codes, special.refs, special.authors))"""
-"""The body of `tl.special`: what a grant that is not plain asks besides. A plain one asks for no further
-label, type or time, has no residual, and holds for all custodians or for the caller's own rows
-(`tl.consent_grant.plain`); it is what most rows come to, and each condition in line costs every statement
-its making, met or not."""
+                        special.codes, special.refs, special.authors)"""
+
+_SPECIAL: Final = f"{_SELDOM}\n    AND {_IN_PERIOD}\n    AND ({_NO_RESIDUAL} OR {_RESIDUAL})"
+"""What a grant that is not plain asks besides. A plain one asks for no further label, type or time, has no
+residual, and holds for all custodians or for the caller's own rows (`tl.consent_grant.plain`); it is what
+most rows come to, and each condition in line costs every statement its making, met or not."""
+
+_STEPS: Final = f"""IF {_SELDOM_ASKED} THEN
+    IF ({_SELDOM}) IS NOT TRUE THEN
+      RETURN false;
+    END IF;
+  END IF;
+  IF {_NO_RESIDUAL} THEN
+    RETURN {_IN_PERIOD};
+  END IF;
+  RETURN {_IN_PERIOD} AND {_RESIDUAL};"""
+"""`_SPECIAL` as the body of `tl.special`. PL/pgSQL makes an expression anew in each transaction that comes to
+it, at a cost for each part: so what is asked apart is made apart."""
 
 
 _OF_THE_PRESENT: Final = {"codes": "NULL", "refs": "NULL", "authors": "NULL"}
 
 
-def _special_with(told: dict[str, str], row: str) -> str:
-    return re.sub(
-        r"\bspecial\.(\w+)", lambda found: told.get(found[1], f"{row}.{found[1]}"), _SPECIAL
-    )
+def _special_with(text: str, told: dict[str, str], row: str) -> str:
+    return re.sub(r"\bspecial\.(\w+)", lambda found: told.get(found[1], f"{row}.{found[1]}"), text)
 
 
 def _special_of(row: str, caller: CallerSql) -> str:
     """`_SPECIAL` of a row in line, for a statement that is long enough to be worth its making."""
     told = {name: _unless_here(getattr(caller, name), name) for name in _ASKING}
-    text = _special_with(_OF_THE_PRESENT | told, row)
+    text = _special_with(_SPECIAL, _OF_THE_PRESENT | told, row)
     return text.format(organization_here=_here("organization"))
 
 
@@ -266,9 +286,9 @@ def _specials() -> dict[str, str]:
         if name in ("purpose", "action")
     }
     return {
-        "special": _SPECIAL,
-        "special_told": _special_with(_OF_THE_PRESENT | told, "special"),
-        "special_here": _special_with(_OF_THE_PRESENT | nobody, "special"),
+        "special": _STEPS,
+        "special_told": _special_with(_STEPS, _OF_THE_PRESENT | told, "special"),
+        "special_here": _special_with(_STEPS, _OF_THE_PRESENT | nobody, "special"),
     }
 
 

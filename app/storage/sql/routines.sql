@@ -131,7 +131,7 @@ CREATE OR REPLACE FUNCTION tl.special(
   organization bigint, action integer, codes bigint[], refs bigint[], authors bigint[]
 ) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  RETURN ({special});
+  {special}
 END $$;
 
 -- The same of a row that stands now, for the statement's own caller: each input costs every statement its making.
@@ -141,7 +141,7 @@ CREATE OR REPLACE FUNCTION tl.special(
   organization bigint
 ) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  RETURN ({special_told});
+  {special_told}
 END $$;
 
 -- The same for the caller of the settings.
@@ -150,7 +150,7 @@ CREATE OR REPLACE FUNCTION tl.special(
   clinical_to timestamptz, code_mask bigint
 ) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  RETURN ({special_here});
+  {special_here}
 END $$;
 
 -- The predicate for a row's further data subjects.
