@@ -122,4 +122,13 @@ def test_the_reference_opens_fast_and_calls_with_a_demo_token(chromium: Browser)
     answered = f"const e = {found}.querySelector('.live-responses-table tr.response td.response-col_status');"
     chromium.until(answered + "return e && e.textContent.startsWith('200')")
     assert "ServiceRequest" in chromium.until(f"return {found}.textContent")
+    # Each type's own elements alone: resolving all that they lead to took half a minute a click.
+    chromium.driver.execute_script(f"{found}.querySelector('.tablinks[data-name=model]').click()")
+    model = f"{found}.querySelector('.json-schema-2020-12')"
+    chromium.until(f"return {model}")
+    chromium.driver.execute_script(
+        f"{model}.querySelectorAll('li .json-schema-2020-12-expand-deep-button').forEach((e) => e.click())"
+    )
+    chromium.until(f"return {model}.textContent.includes('Bundle.entry: its elements stand')")
+    assert "fullUrl" not in chromium.driver.execute_script(f"return {model}.textContent")
     chromium.sound("reference-called")

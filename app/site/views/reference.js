@@ -16,14 +16,31 @@ function mend(place) {
   for (const field of place.querySelectorAll("select.examples-select-element:not([aria-label])")) field.ariaLabel = "Example";
 }
 
+// Swagger UI resolves whatever a schema leads to when an operation is opened: of FHIR's types that is nearly all of them, and took
+// half a minute. What it is given tells each type's own elements, and names the types of those, which stand under Schemas.
+function shallow(document) {
+  const { schemas } = document.components;
+  const prefix = "#/components/schemas/";
+  const cut = (part) => {
+    if (Array.isArray(part)) return part.map(cut);
+    if (part === null || typeof part !== "object") return part;
+    const name = part.$ref?.startsWith(prefix) ? part.$ref.slice(prefix.length) : null;
+    if (name !== null && schemas[name].properties) return { type: "object", description: `${name}: its elements stand under Schemas.` };
+    return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, cut(value)]));
+  };
+  return { ...document, components: { ...document.components, schemas: cut(schemas) } };
+}
+
 export async function render() {
   await script("vendor/swagger-ui/swagger-ui-bundle.js");
+  const answer = await fetch("/openapi.json");
+  if (!answer.ok) throw new Error("The document of the interface could not be loaded.");
   const callers = [...(await agencies()), await officer()].filter(Boolean);
   const place = el("div", {});
   const said = el("p", { "aria-live": "polite" });
   new MutationObserver(() => mend(place)).observe(place, { childList: true, subtree: true });
   const ui = window.SwaggerUIBundle({
-    url: "/openapi.json",
+    spec: shallow(await answer.json()),
     domNode: place,
     deepLinking: false,
     docExpansion: "list",
