@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check fuzz twins mutants fuzz-validation fuzz-api examples bench chaos sbom advisories lock clean
+.PHONY: help demo serve test test-oldest check fuzz twins mutants fuzz-validation fuzz-api examples bench chaos sbom advisories lock clean
 
 PYTHON ?= python3
 UV ?= uv
@@ -29,6 +29,9 @@ check: $(STAMP) ## Format, lint, types and layers, without running anything
 
 test: check ## Check, then run every test on a real database
 	$(BIN)/pytest -n 2 --dist worksteal
+
+test-oldest: $(STAMP) ## Run what asks a database on the oldest PostgreSQL that is here: Debian's, or else the wheel's second
+	TL_TEST_POSTGRESQL=oldest $(BIN)/pytest -n 2 --dist worksteal -m database
 
 fuzz: $(STAMP) ## Compare a million random situations with the independent oracle; resumes (SEED=n repeats a run)
 	$(BIN)/python -m tests.consent.long $(if $(SEED),--seed $(SEED))

@@ -1,7 +1,8 @@
 """A real database for each test that asks for one: a copy of a migrated template, dropped after.
 
 Each worker of pytest-xdist has its own server, or its own template where TL_TEST_DATABASE_URL names
-one server for all.
+one server for all. TL_TEST_POSTGRESQL is the version of those servers, a number or `oldest`; without it they
+are of the newest that is here.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from app.embedded import EmbeddedPostgres
+from app.embedded import EmbeddedPostgres, binaries
 
-pytest_plugins = ("tests.silence",)
+pytest_plugins = ("tests.silence", "tests.enrolled")
 
 # One secret for every service that tests make in this process, wherever its state folder is.
 os.environ.setdefault("TL_KEY_SECRET", "of the tests of this process only: 0123456789")
@@ -37,11 +38,15 @@ SERVICE_PASSWORD = "test"
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A server whose databases tests may create and drop. durable: it writes to disk what it must."""
+    """A server whose databases tests may create and drop.
+
+    durable: it writes to disk what it must. given: it is one that was named, not one of the tests' own.
+    """
 
     superuser_url: str
     worker: str
     durable: bool = True
+    given: bool = False
 
     def admin_url(self, database: str) -> str:
         return urlunsplit(urlsplit(self.superuser_url)._replace(path=f"/{quote(database)}"))
@@ -65,6 +70,9 @@ class Cluster:
                 sql.Identifier(database), sql.Identifier(template), strategy
             )
         )
+
+    def database(self, name: str) -> Database:
+        return Database(name, self.admin_url(name), self.service_url(name))
 
     def drop(self, database: str) -> None:
         self.execute(
@@ -96,17 +104,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("database")
 
 
+def postgresql_asked_for() -> int | None:
+    """The version that the tests' servers are to be of; None: the newest."""
+    asked = os.environ.get("TL_TEST_POSTGRESQL")
+    return binaries.oldest() if asked == "oldest" else int(asked) if asked else None
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     given = os.environ.get("TL_TEST_DATABASE_URL")
     if given is not None:
-        yield Cluster(given, worker)
+        yield Cluster(given, worker, given=True)
         return
     # Not pytest's own temporary folder: it is closed to the account that PostgreSQL runs as.
     with tempfile.TemporaryDirectory(prefix="tl-cluster-", dir=_quick()) as folder:
         Path(folder).chmod(0o711)
-        server = EmbeddedPostgres(Path(folder) / worker, durable=False)
+        server = EmbeddedPostgres(
+            Path(folder) / worker, durable=False, major=postgresql_asked_for()
+        )
         url = server.start()
         try:
             yield Cluster(url, worker, durable=False)
@@ -133,16 +149,22 @@ _number = itertools.count(1)
 
 
 @pytest.fixture
-def database(cluster: Cluster, template_database: str) -> Iterator[Callable[[], Database]]:
-    """Makes databases, each a fresh copy of the template; they are dropped after the test."""
+def copies(cluster: Cluster) -> Iterator[Callable[[str], Database]]:
+    """Makes databases, each a fresh copy of the one that is named; they are dropped after the test."""
     made: list[str] = []
 
-    def make() -> Database:
+    def make(template: str) -> Database:
         name = f"tl_test_{cluster.worker}_{next(_number)}"
-        cluster.create(name, template_database)
+        cluster.create(name, template)
         made.append(name)
-        return Database(name, cluster.admin_url(name), cluster.service_url(name))
+        return cluster.database(name)
 
     yield make
     for name in made:
         cluster.drop(name)
+
+
+@pytest.fixture
+def database(copies: Callable[[str], Database], template_database: str) -> Callable[[], Database]:
+    """Makes databases, each migrated and otherwise empty."""
+    return lambda: copies(template_database)

@@ -58,18 +58,21 @@ class EmbeddedPostgres:
         data_dir: Path,
         *,
         durable: bool = True,
+        major: int | None = None,
         log_file: Path | None = None,
         on_exit: Callable[[int], None] | None = None,
     ) -> None:
         """Name the folder; nothing is touched before `start`.
 
-        `durable=False` gives up safety in a crash of the machine, for tests. `log_file` is
+        `durable=False` gives up safety in a crash of the machine, for tests. `major` is the version of
+        PostgreSQL that makes a new folder, by default the newest that is here. `log_file` is
         PostgreSQL's own log, by default postgres.log in the folder: anew at each start, the one
         before kept as `.1`. `on_exit` is called, in a thread of the server's own, with the exit
         status of a server that ended without `stop`.
         """
         self._home = data_dir.absolute()
         self._durable = durable
+        self._major = major
         self._log_file = log_file or self._home / "postgres.log"
         self._on_exit = on_exit
         self._stopping = False
@@ -99,7 +102,7 @@ class EmbeddedPostgres:
             cluster = self._home / "cluster"
             made_by = cluster / "PG_VERSION"
             programs = binaries.find(
-                account, int(made_by.read_text()) if made_by.exists() else None
+                account, int(made_by.read_text()) if made_by.exists() else self._major
             ).folder
             if not cluster.exists():
                 draft = cluster.with_name("cluster.new")

@@ -173,6 +173,7 @@ def build(source: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> 
     )
 
 
+@cache
 def sources() -> Mapping[str, Mapping[str, Any]]:
     """The sources of R4's parameters and ours, by canonical."""
     return MappingProxyType(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import ssl
+from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -25,7 +27,15 @@ class Unreachable(Exception):  # noqa: N818 - for the caller to turn into a refu
 
 def open_http() -> httpx.AsyncClient:
     """The client that others are asked with: no proxies, cookies or redirects of the environment."""
-    return httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False, trust_env=False)
+    return httpx.AsyncClient(
+        timeout=_SECONDS, follow_redirects=False, trust_env=False, verify=_trusted()
+    )
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    # Reading the authorities takes as long as a hundred answers, and they are the same for all clients.
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def may_be_fetched(url: str) -> bool:

@@ -11,7 +11,7 @@ from app.openid_settings import OpenIdProvider
 from tests.authz import house as cast
 from tests.authz.house import House
 from tests.authz.people import AUDIENCE, ISSUER
-from tests.conftest import Database
+from tests.enrolled import Enrolled
 from tests.security.provider import Provider
 from tests.spine.conftest import World, open_world
 
@@ -23,11 +23,11 @@ def provider() -> Provider:
 
 @pytest.fixture
 async def world(
-    database: Callable[[], Database], tmp_path: Path, provider: Provider
+    enrolled: Callable[[], Enrolled], tmp_path: Path, provider: Provider
 ) -> AsyncIterator[World]:
     trusted = OpenIdProvider(issuer=ISSUER, survivors=True, launch=True)
     async with open_world(
-        database(), tmp_path, connect=provider.connect, openid_providers=(trusted,)
+        enrolled(), tmp_path, connect=provider.connect, openid_providers=(trusted,)
     ) as opened:
         yield opened
 

@@ -38,7 +38,7 @@ from tests.care.conftest import (
     transaction,
     urn,
 )
-from tests.conftest import Database
+from tests.enrolled import Enrolled
 from tests.spine.conftest import ACT_REASON, open_world
 
 SAFETY = "https://throughline.example/fhir/StructureDefinition/contact-safety"
@@ -131,9 +131,9 @@ async def test_it_is_told_once_whoever_looks_and_how_often(world: World) -> None
 
 
 async def test_the_service_looks_by_itself(
-    database: Callable[[], Database], tmp_path: Path
+    enrolled: Callable[[], Enrolled], tmp_path: Path
 ) -> None:
-    async with open_world(database(), tmp_path, consent_end_seconds=0.2) as world:
+    async with open_world(enrolled(), tmp_path, consent_end_seconds=0.2) as world:
         made, end = await ending(world, 0.8)
         await past(end)
         for _ in range(50):

@@ -16,7 +16,7 @@ from app.consent import labelling as tables
 from app.interactions import relabel
 from app.settings import Settings
 from tests.commands.program import throughline
-from tests.conftest import Database
+from tests.enrolled import Enrolled
 from tests.spine.conftest import AGENCIES, World, new_patient, open_world
 
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
@@ -37,9 +37,9 @@ class Store:
 
 @pytest.fixture
 async def store(
-    database: Callable[[], Database], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    enrolled: Callable[[], Enrolled], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Store]:
-    async with open_world(database(), tmp_path) as world:
+    async with open_world(enrolled(), tmp_path) as world:
         river = world[AGENCIES[0]]
         patient = await new_patient(river)
         found = []

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import asyncpg
 import psycopg
 
-from tests.conftest import SERVICE_ROLE, Database
+from app.embedded import binaries
+from tests.conftest import SERVICE_ROLE, Cluster, Database, postgresql_asked_for
 
 
 def test_each_database_is_a_migrated_copy_of_its_own(database: Callable[[], Database]) -> None:
@@ -31,3 +32,12 @@ async def test_service_url_connects_as_the_service_with_the_driver_it_uses(
         )
     finally:
         await connection.close()
+
+
+def test_the_server_is_of_the_version_that_was_asked_for(cluster: Cluster) -> None:
+    with psycopg.connect(cluster.superuser_url) as connection:
+        major = connection.info.server_version // 10_000
+    if cluster.given:
+        assert major >= binaries.OLDEST
+    else:
+        assert major == (postgresql_asked_for() or max(p.major for p in binaries.installed()))

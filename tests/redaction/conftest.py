@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.consent.redaction import INLINE_LABEL
-from tests.conftest import Database
+from tests.enrolled import Enrolled
 from tests.spine.conftest import (
     ACT_CODE,
     ACT_REASON,
@@ -117,8 +117,8 @@ def measured(subject: str, visit: str) -> Json:
 
 
 @pytest.fixture
-async def record(database: Callable[[], Database], tmp_path: Path) -> AsyncIterator[Record]:
-    async with open_world(database(), tmp_path) as world:
+async def record(enrolled: Callable[[], Enrolled], tmp_path: Path) -> AsyncIterator[Record]:
+    async with open_world(enrolled(), tmp_path) as world:
         made = Record(world)
         ana = await made.write("ana", patient())
         await made.write(

@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from app.main import create_app
-from app.settings import Settings
-from tests.conftest import Cluster, Database
-from tests.spine.conftest import AGENCIES, Agency, World, _register
+from tests.conftest import Cluster
+from tests.spine.conftest import AGENCIES, Agency, World, open_world
 
 RIVER, HARBOR, SHELTER, LEGAL = AGENCIES
 
@@ -62,18 +59,9 @@ async def shared_world(
     """As `world`, but one for all tests of a module."""
     name = f"tl_search_{cluster.worker}"
     cluster.create(name, template_database)
-    database = Database(name, cluster.admin_url(name), cluster.service_url(name))
     folder: Path = tmp_path_factory.mktemp("search")
-    settings = Settings(state_dir=folder, max_body_bytes=400_000, max_bundle_entries=300)
-    application = create_app(settings, database.service_url)
-    transport = httpx.ASGITransport(app=application)
-    async with (
-        application.router.lifespan_context(application),
-        httpx.AsyncClient(transport=transport, base_url="http://test") as http,
-    ):
-        world = World(application.state.service, http, database, application)
-        for agency in AGENCIES:
-            await _register(world, agency)
+    more = {"max_body_bytes": 400_000, "max_bundle_entries": 300}
+    async with open_world(cluster.database(name), folder, **more) as world:
         yield world
     cluster.drop(name)
 

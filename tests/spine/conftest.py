@@ -20,6 +20,7 @@ from app.security.fetching import open_http
 from app.settings import Settings
 from app.storage.database import Caller, base_closure
 from tests.conftest import Database
+from tests.enrolled import Enrolled
 
 AGENCIES = ("river-clinic", "harbor-psychiatry", "open-door-shelter", "bridge-legal-aid")
 ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
@@ -78,8 +79,8 @@ class World:
 
 
 @pytest.fixture
-async def world(database: Callable[[], Database], tmp_path: Path) -> AsyncIterator[World]:
-    async with open_world(database(), tmp_path) as world:
+async def world(enrolled: Callable[[], Enrolled], tmp_path: Path) -> AsyncIterator[World]:
+    async with open_world(enrolled(), tmp_path) as world:
         yield world
 
 
@@ -90,7 +91,7 @@ async def open_world(
     connect: Callable[[], httpx.AsyncClient] = open_http,
     **more: Any,
 ) -> AsyncIterator[World]:
-    """The service on a database, with the four agencies registered. more: settings."""
+    """The service on a database, with the four agencies registered where they are not. more: settings."""
     bounds = {"max_body_bytes": 200_000, "max_bundle_entries": 20}
     settings = Settings(state_dir=state, **bounds | more)
     application = create_app(settings, made.service_url, connect)
@@ -100,8 +101,13 @@ async def open_world(
         httpx.AsyncClient(transport=transport, base_url="http://test") as http,
     ):
         world = World(application.state.service, http, made, application)
+        if isinstance(made, Enrolled):
+            world.organizations |= made.organizations
+            world.secrets |= made.secrets
         for name in AGENCIES:
-            await _register(world, name)
+            if name not in world.secrets:
+                await _register(world, name)
+            await _let_in(world, name)
         yield world
 
 
@@ -130,6 +136,9 @@ async def _register(world: World, name: str) -> None:
     )
     assert secret is not None
     world.secrets[name] = secret
+
+
+async def _let_in(world: World, name: str) -> None:
     answer = await world.token(name)
     assert answer.status_code == 200
     token = answer.json()["access_token"]

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Database
+from tests.enrolled import Enrolled
 from tests.spine.conftest import AGENCIES, World, new_patient, observation, open_world
 
 RIVER, HARBOR, _, _ = AGENCIES
@@ -18,8 +18,8 @@ BEAT_MS = 40
 
 
 @pytest.fixture
-async def paced(database: Callable[[], Database], tmp_path: Path) -> AsyncIterator[World]:
-    async with open_world(database(), tmp_path, answer_beat_ms=BEAT_MS) as world:
+async def paced(enrolled: Callable[[], Enrolled], tmp_path: Path) -> AsyncIterator[World]:
+    async with open_world(enrolled(), tmp_path, answer_beat_ms=BEAT_MS) as world:
         yield world
 
 
