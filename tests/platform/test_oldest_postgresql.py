@@ -21,8 +21,6 @@ CHOSEN = (
     "tests/consent/test_doors.py",
     "tests/search",
     "tests/interactions/test_history.py",
-    "tests/interactions/test_transaction.py",
-    "tests/security/test_audit_chain.py",
 )
 
 
