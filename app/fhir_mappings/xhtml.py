@@ -24,6 +24,13 @@ _SAFE_IMAGE: Final = re.compile(r"data:image/(?:png|gif|jpeg|webp|bmp)[;,]")
 _ACTIVE_STYLE: Final = re.compile(r"expression\(|script:|behaviou?r:|binding:|@import|\\")
 
 
+def _as_browsers_read(link: str) -> str:
+    """In small letters, without white space and control characters, which they ignore in a scheme."""
+    if not link.isprintable() or " " in link:
+        link = "".join(c for c in link if c.isprintable() and c != " ")
+    return link.lower()
+
+
 class _RefusedError(Exception):
     """Carries the fault out of expat's callbacks."""
 
@@ -84,8 +91,7 @@ class _Reader:
         if name not in self._attributes:
             raise _RefusedError("it has an attribute that a narrative may not have")
         if name in _LINKS:
-            # Browsers ignore white space and control characters in a scheme.
-            link = "".join(c for c in value if c.isprintable() and not c.isspace()).lower()
+            link = _as_browsers_read(value)
             scheme = _SCHEME.match(link)
             if (
                 scheme
