@@ -2,7 +2,7 @@
 
 Each worker of pytest-xdist has its own server, or its own template where TL_TEST_DATABASE_URL names
 one server for all. TL_TEST_POSTGRESQL is the version of those servers, a number or `oldest`; without it they
-are of the newest that is here.
+are of the one that the service itself would take.
 """
 
 from __future__ import annotations
@@ -105,9 +105,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def postgresql_asked_for() -> int | None:
-    """The version that the tests' servers are to be of; None: the newest."""
+    """The version that the tests' servers are to be of; None: what the service itself would take."""
     asked = os.environ.get("TL_TEST_POSTGRESQL")
-    return binaries.oldest() if asked == "oldest" else int(asked) if asked else None
+    if asked == "oldest":
+        return min(found.major for found in binaries.installed())
+    return int(asked) if asked else None
 
 
 @pytest.fixture(scope="session")

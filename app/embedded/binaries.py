@@ -53,11 +53,6 @@ def installed() -> Iterator[Programs]:
                 yield Programs(folder, major)
 
 
-def oldest() -> int:
-    """The oldest major version among the programs that are here; ValueError where there are none."""
-    return min(found.major for found in installed())
-
-
 def _major(program: Path) -> int:
     """The major version that the program names itself; 0 when it cannot be run here."""
     try:

@@ -65,7 +65,7 @@ class EmbeddedPostgres:
         """Name the folder; nothing is touched before `start`.
 
         `durable=False` gives up safety in a crash of the machine, for tests. `major` is the version of
-        PostgreSQL that makes a new folder, by default the newest that is here. `log_file` is
+        PostgreSQL that makes a new folder, by default what `binaries.find` prefers. `log_file` is
         PostgreSQL's own log, by default postgres.log in the folder: anew at each start, the one
         before kept as `.1`. `on_exit` is called, in a thread of the server's own, with the exit
         status of a server that ended without `stop`.

@@ -26,7 +26,8 @@ def _refused(port: int, seconds: float = 10.0) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("workers", "number"), [("1", signal.SIGINT), ("2", signal.SIGTERM)])
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_write_in_flight_is_answered_and_kept_while_new_connections_are_refused(
     state: Path, workers: str, number: signal.Signals
 ) -> None:

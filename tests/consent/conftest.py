@@ -48,7 +48,7 @@ def conditions(cluster: Cluster, template_database: str) -> Iterator[Database]:
     """A database for the cases of this module."""
     name = f"tl_conditions_{cluster.worker}"
     cluster.create(name, template_database)
-    yield Database(name, cluster.admin_url(name), cluster.service_url(name))
+    yield cluster.database(name)
     cluster.drop(name)
 
 

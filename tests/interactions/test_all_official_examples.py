@@ -26,7 +26,7 @@ import pytest_asyncio
 
 from app.fhir_mappings import links
 from app.fhir_mappings.json_text import JsonObject, parse
-from tests.conftest import Cluster, Database
+from tests.conftest import Cluster
 from tests.fhir_mappings.test_official_examples import REFUSED, verbatim
 from tests.official_examples import examples
 from tests.spine.conftest import AGENCIES, World, open_world
@@ -172,7 +172,7 @@ async def house(
     """A service that takes long bodies, and ids of its clients."""
     name = f"tl_examples_{cluster.worker}"
     cluster.create(name, template_database)
-    made = Database(name, cluster.admin_url(name), cluster.service_url(name))
+    made = cluster.database(name)
     settings = {
         "max_body_bytes": 100_000_000,
         "max_bundle_entries": _MOST_ENTRIES,

@@ -68,7 +68,7 @@ class Copies:
 
 
 def _database(cluster: Cluster, name: str) -> Database:
-    return Database(name, cluster.admin_url(name), cluster.service_url(name))
+    return cluster.database(name)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Who sees what is the same on an older PostgreSQL: Debian's where it is installed, else the wheel's second.
 
-A part of what `make test-oldest` runs: each kind of statement, function and policy is asked once at least.
+A part of what `make test-oldest` runs: the predicate's conditions, the policies, the keeper's functions,
+searches and histories.
 """
 
 from __future__ import annotations

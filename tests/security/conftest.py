@@ -75,7 +75,7 @@ async def add_client(world: World, client_id: str, **options: Any) -> str | None
 def _module_database(cluster: Cluster, template_database: str) -> Iterator[Database]:
     name = f"tl_tokens_{cluster.worker}"
     cluster.create(name, template_database)
-    yield Database(name, cluster.admin_url(name), cluster.service_url(name))
+    yield cluster.database(name)
     cluster.drop(name)
 
 

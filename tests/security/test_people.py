@@ -35,7 +35,7 @@ async def signing_in(
 ) -> AsyncIterator[SigningIn]:
     name = f"tl_people_{cluster.worker}"
     cluster.create(name, template_database)
-    made = Database(name, cluster.admin_url(name), cluster.service_url(name))
+    made = cluster.database(name)
     async with open_signing_in(
         made,
         tmp_path_factory.mktemp("state"),

@@ -32,8 +32,7 @@ function shallow(document) {
 }
 
 export async function render() {
-  await script("vendor/swagger-ui/swagger-ui-bundle.js");
-  const answer = await fetch("/openapi.json");
+  const [answer] = await Promise.all([fetch("/openapi.json"), script("vendor/swagger-ui/swagger-ui-bundle.js")]);
   if (!answer.ok) throw new Error("The document of the interface could not be loaded.");
   const callers = [...(await agencies()), await officer()].filter(Boolean);
   const place = el("div", {});
